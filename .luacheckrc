@@ -1,0 +1,25 @@
+-- Rules for lua/, plugins/ and t/. Run as: luacheck lua plugins
+std = "luajit"
+max_line_length = 100
+max_code_line_length = 100
+max_string_line_length = 100
+max_comment_line_length = 100
+
+-- `ngx` is a global because plugins written for APISIX expect it; these are the
+-- parts of it that a plugin may assign.
+read_globals = {
+    "ndk",
+    ngx = {
+        other_fields = true,
+        fields = {
+            status = { read_only = false },
+            arg = { read_only = false, other_fields = true },
+            ctx = { read_only = false, other_fields = true },
+            header = { read_only = false, other_fields = true },
+            var = { read_only = false, other_fields = true },
+        },
+    },
+}
+
+-- Phase functions and callbacks have fixed signatures: unused arguments are normal.
+unused_args = false

@@ -1,0 +1,56 @@
+--- `apisix.core`: what plugins build on.
+--
+-- A sub-module is loaded when a plugin first names it, so that a VM holds only what its
+-- plugins use.
+-- @module apisix.core
+local require = require
+local setmetatable = setmetatable
+
+local MODULES = {
+    config = "apisix.core.config",
+    config_util = "apisix.core.config_util",
+    config_local = "apisix.core.config_local",
+    ctx = "apisix.core.ctx",
+    data_encryption = "apisix.core.data_encryption",
+    dns_client = "apisix.core.dns.client",
+    env = "apisix.core.env",
+    etcd = "apisix.core.etcd",
+    event = "apisix.core.event",
+    id = "apisix.core.id",
+    io = "apisix.core.io",
+    ip = "apisix.core.ip",
+    json = "apisix.core.json",
+    log = "apisix.core.log",
+    lrucache = "apisix.core.lrucache",
+    math = "apisix.core.math",
+    os = "apisix.core.os",
+    profile = "apisix.core.profile",
+    pubsub = "apisix.core.pubsub",
+    request = "apisix.core.request",
+    resolver = "apisix.core.resolver",
+    response = "apisix.core.response",
+    schema = "apisix.core.schema",
+    string = "apisix.core.string",
+    table = "apisix.core.table",
+    tablepool = "tablepool",
+    timer = "apisix.core.timer",
+    utils = "apisix.core.utils",
+    version = "apisix.core.version",
+}
+
+return setmetatable({}, {
+    __index = function(core, name)
+        local value
+        local module = MODULES[name]
+        if module then
+            value = require(module)
+        elseif name == "sleep" then
+            value = require("apisix.core.utils").sleep
+        else
+            return nil
+        end
+
+        core[name] = value
+        return value
+    end,
+})

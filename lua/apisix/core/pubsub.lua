@@ -1,0 +1,5 @@
+--- `core.pubsub`: not supported; every call says so.
+-- @module apisix.core.pubsub
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "core.pubsub.", { "new" })

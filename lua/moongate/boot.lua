@@ -1,0 +1,76 @@
+--- The first module of a VM: globals, and what LuaJIT lacks against OpenResty.
+local host = require("moongate.host")
+
+-- Host functions written with mlua raise error objects; plugins expect strings.
+local function text_error(ok, ...)
+    if not ok and type((...)) == "userdata" then
+        local text = tostring((...))
+        text = text:gsub("^runtime error: ", ""):gsub("\nstack traceback:.*", "")
+        return false, text
+    end
+    return ok, ...
+end
+
+local raw_pcall = pcall
+local raw_xpcall = xpcall
+
+function pcall(func, ...)
+    return text_error(raw_pcall(func, ...))
+end
+
+function xpcall(func, handler, ...)
+    return raw_xpcall(func, function(err)
+        if type(err) == "userdata" then
+            err = tostring(err)
+        end
+        return handler(err)
+    end, ...)
+end
+
+-- A host function that waits yields a mark to whoever resumed the coroutine. Plugins may
+-- run host functions inside coroutines of their own: the mark travels on to the scheduler.
+local raw_resume = coroutine.resume
+local raw_yield = coroutine.yield
+local mark = host.mark
+
+local function relay(co, ok, first, ...)
+    if ok and first == mark then
+        return relay(co, raw_resume(co, raw_yield(mark)))
+    end
+    return ok, first, ...
+end
+
+function coroutine.resume(co, ...)
+    return relay(co, raw_resume(co, ...))
+end
+
+local function unwrap(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+function coroutine.wrap(func)
+    local co = coroutine.create(func)
+    return function(...)
+        return unwrap(coroutine.resume(co, ...))
+    end
+end
+
+-- OpenResty's values; mainline's flush all traces when a few dozen plugins are reloaded.
+require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
+
+require("moongate.ngx")
+
+-- Writing a global is allowed and told once, with its place.
+setmetatable(_G, {
+    __newindex = function(globals, name, value)
+        local info = debug.getinfo(2, "Sl")
+        if info and info.what ~= "C" and info.short_src ~= "[C]" then
+            ngx.log(ngx.WARN, "writing a global Lua variable ('", tostring(name), "') at ",
+                    info.short_src, ":", info.currentline)
+        end
+        rawset(globals, name, value)
+    end,
+})

@@ -1,0 +1,242 @@
+--- The global `ngx` table, as plugins written for OpenResty know it.
+--
+-- Requiring this module sets the global, adds the table functions that OpenResty's
+-- LuaJIT has and stock LuaJIT lacks, and returns the table.
+-- @module moongate.ngx
+local const = require("moongate.api.const")
+local host = require("moongate.host")
+local logging = require("moongate.logging")
+local req = require("moongate.api.req")
+local resp = require("moongate.api.resp")
+local text = require("moongate.api.text")
+local unsupported = require("moongate.unsupported")
+
+local emit = logging.emit
+local error = error
+local pairs = pairs
+local rawset = rawset
+local setmetatable = setmetatable
+local tostring = tostring
+local type = type
+local var_get = host.var_get
+local var_set = host.var_set
+
+local NGX_LUA_VERSION = 10028
+local NGINX_VERSION = 1027001
+
+local ngx = {
+    null = host.json.null,
+    arg = resp.arg,
+    header = resp.header,
+    print = resp.print,
+    say = resp.say,
+    flush = resp.flush,
+    exit = resp.exit,
+    redirect = resp.redirect,
+    send_headers = resp.send_headers,
+    req = req,
+    resp = { get_headers = resp.get_headers },
+    get_phase = host.phase,
+    exec = unsupported.raise("ngx.exec"),
+    run_worker_thread = unsupported.raise("ngx.run_worker_thread"),
+    location = unsupported.fill({}, "ngx.location.", { "capture", "capture_multi" }),
+}
+
+for name, value in pairs(const) do
+    ngx[name] = value
+end
+for name, value in pairs(text) do
+    ngx[name] = value
+end
+
+
+function ngx.log(level, ...)
+    if type(level) ~= "number" or level < 0 or level > 8 then
+        error("bad argument #1 to 'log' (bad log level)", 2)
+    end
+    if level > logging.level then
+        return
+    end
+    emit(level, 2, ...)
+end
+
+
+function ngx.eof()
+    host.eof()
+    return 1
+end
+
+
+function ngx.on_abort()
+    return nil, "lua_check_client_abort is off"
+end
+
+
+function ngx.sleep(seconds)
+    if type(seconds) ~= "number" or seconds < 0 then
+        error("invalid sleep duration \"" .. tostring(seconds) .. "\"", 2)
+    end
+    host.sleep(seconds)
+end
+
+
+ngx.var = setmetatable({}, {
+    __index = function(_, name)
+        return var_get(name)
+    end,
+    __newindex = function(_, name, value)
+        if value ~= nil then
+            value = tostring(value)
+        end
+        var_set(name, value)
+    end,
+})
+
+ngx.re = {
+    match = host.re.match,
+    find = host.re.find,
+    gmatch = host.re.gmatch,
+    sub = host.re.sub,
+    gsub = host.re.gsub,
+}
+
+-- A zone's object is fetched once per VM and kept.
+ngx.shared = setmetatable({}, {
+    __index = function(shared, name)
+        local dict = host.dict.get(name)
+        if dict ~= nil then
+            rawset(shared, name, dict)
+        end
+        return dict
+    end,
+})
+
+ngx.thread = {
+    spawn = host.thread_spawn,
+    wait = host.thread_wait,
+    kill = host.thread_kill,
+}
+
+ngx.worker = {
+    exiting = host.exiting,
+    pid = host.pid,
+    id = host.worker_id,
+    count = host.worker_count,
+    pids = function()
+        return { host.pid() }
+    end,
+}
+
+ngx.config = {
+    subsystem = "http",
+    debug = false,
+    ngx_lua_version = NGX_LUA_VERSION,
+    nginx_version = NGINX_VERSION,
+    prefix = host.prefix,
+    nginx_configure = function()
+        return ""
+    end,
+}
+
+
+local function timer(delay, callback, every, ...)
+    if type(delay) ~= "number" or delay < 0 then
+        error("invalid delay: " .. tostring(delay), 3)
+    end
+    if type(callback) ~= "function" then
+        error("Lua function expected", 3)
+    end
+    return host.timer_at(delay, callback, every, ...)
+end
+
+
+ngx.timer = {
+    at = function(delay, callback, ...)
+        return timer(delay, callback, false, ...)
+    end,
+    every = function(delay, callback, ...)
+        if delay == 0 then
+            error("delay must not be 0", 2)
+        end
+        return timer(delay, callback, true, ...)
+    end,
+    running_count = function()
+        local running = host.timer_counts()
+        return running
+    end,
+    pending_count = function()
+        local _, pending = host.timer_counts()
+        return pending
+    end,
+}
+
+ngx.socket = {
+    tcp = host.tcp,
+    stream = host.tcp,
+    udp = host.udp,
+    connect = function(...)
+        local sock = host.tcp()
+        local ok, err = sock:connect(...)
+        if not ok then
+            return nil, err
+        end
+        return sock
+    end,
+}
+
+local getters = {
+    ctx = host.ngx_ctx,
+    status = host.resp_status,
+    headers_sent = host.headers_sent,
+    is_subrequest = function()
+        return false
+    end,
+}
+
+local setters = {
+    status = function(status)
+        if type(status) ~= "number" then
+            status = tonumber(status) or error("bad status: number expected", 3)
+        end
+        host.resp_set_status(status)
+    end,
+    ctx = function(new)
+        if type(new) ~= "table" then
+            error("ctx should be a table while getting a " .. type(new), 3)
+        end
+        host.set_ngx_ctx(new)
+    end,
+}
+
+setmetatable(ngx, {
+    __index = function(_, name)
+        local get = getters[name]
+        if get then
+            return get()
+        end
+    end,
+    __newindex = function(t, name, value)
+        local set = setters[name]
+        if set then
+            return set(value)
+        end
+        rawset(t, name, value)
+    end,
+})
+
+local function install_table_functions()
+    for _, name in ipairs({ "new", "clear", "nkeys", "isempty", "isarray", "clone" }) do
+        rawset(table, name, require("table." .. name))
+    end
+end
+
+install_table_functions()
+rawset(_G, "ngx", ngx)
+rawset(_G, "ndk", { set_var = {
+    set_escape_uri = text.escape_uri,
+    set_unescape_uri = text.unescape_uri,
+    set_quote_sql_str = text.quote_sql_str,
+    set_md5 = text.md5,
+} })
+
+return ngx

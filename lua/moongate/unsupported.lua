@@ -1,0 +1,38 @@
+--- Functions that exist by name only, each raising a sentence that says so.
+--
+-- A plugin that reaches one gets the name of what is missing with its own file and
+-- line, instead of "attempt to call a nil value".
+-- @module moongate.unsupported
+local error = error
+local ipairs = ipairs
+
+local _M = {}
+
+
+--- A function that raises when it is called.
+-- @tparam string name full name, for instance "ngx.location.capture"
+-- @tparam[opt] string why what to say instead of the usual reason
+-- @treturn function
+function _M.raise(name, why)
+    local message = name .. " is " .. (why or "not supported by moongate yet")
+    return function()
+        error(message, 2)
+    end
+end
+
+
+--- Fills `target` with raising functions.
+-- @tparam table target
+-- @tparam string prefix what to put before each name in the message
+-- @tparam {string,...} names
+-- @tparam[opt] string why
+-- @treturn table `target`
+function _M.fill(target, prefix, names, why)
+    for _, name in ipairs(names) do
+        target[name] = _M.raise(prefix .. name, why)
+    end
+    return target
+end
+
+
+return _M

@@ -1,0 +1,3 @@
+--- `resty.lrucache.pureffi`: the same cache; one implementation serves both uses.
+-- @module resty.lrucache.pureffi
+return require("resty.lrucache")

@@ -1,0 +1,3 @@
+--- `resty.sha1`.
+-- @module resty.sha1
+return require("resty.digest").module("sha1")

@@ -1,0 +1,3 @@
+--- `resty.sha224`.
+-- @module resty.sha224
+return require("resty.digest").module("sha224")

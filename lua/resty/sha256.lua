@@ -1,0 +1,3 @@
+--- `resty.sha256`.
+-- @module resty.sha256
+return require("resty.digest").module("sha256")

@@ -1,0 +1,389 @@
+--- Counting requests: the part of limit-count that other plugins use too.
+-- @module apisix.plugins.limit-count.init
+local core = require("apisix.core")
+local keys = require("apisix.plugins.limit-count.key")
+local plugin = require("apisix.plugin")
+local schemas = require("apisix.plugins.limit-count.schema")
+local windows = require("apisix.plugins.limit-count.window")
+
+local find = string.find
+local floor = math.floor
+local get_phase = ngx.get_phase
+local gsub = string.gsub
+local ipairs = ipairs
+local pairs = pairs
+local plugin_metadata = plugin.plugin_metadata
+local resolve_var = core.utils.resolve_var
+local set_header = core.response.set_header
+local setmetatable = setmetatable
+local tonumber = tonumber
+local tostring = tostring
+local type = type
+
+local DIRECT_SYNC = -1
+local SYNC_INTERVAL_MIN = 0.1
+
+local DEFAULT_HEADERS = {
+    limit_header = "X-RateLimit-Limit",
+    remaining_header = "X-RateLimit-Remaining",
+    reset_header = "X-RateLimit-Reset",
+}
+
+local BOTH = "count/time_window and rules cannot be specified at the same time"
+
+local _M = {
+    schema = schemas.schema,
+    metadata_schema = schemas.metadata_schema,
+    policy_to_additional_properties = schemas.policies,
+}
+
+-- ---------------------------------------------------------------------------
+-- Checking
+
+local group_confs = core.lrucache.new({ type = "plugin" })
+
+-- The fields that all confs of a group must agree on. Written down before the gateway adds
+-- its own to the schema.
+local shared_fields = {}
+for field in pairs(schemas.schema.properties) do
+    shared_fields[#shared_fields + 1] = field
+end
+
+
+local function same(conf)
+    return conf
+end
+
+
+local function check_group(conf)
+    if conf.rules then
+        return false, "group and rules cannot be specified at the same time"
+    end
+    if conf._vid then
+        return false, "group is not supported"
+    end
+
+    local first = group_confs(conf.group, "", same, conf)
+    for _, field in ipairs(shared_fields) do
+        if not core.table.deep_eq(first[field], conf[field]) then
+            core.log.error("previous limit-count group ", conf.group, " conf: ",
+                           core.json.encode(first))
+            core.log.error("current limit-count group ", conf.group, " conf: ",
+                           core.json.encode(conf))
+            return false, "group conf mismatched"
+        end
+    end
+    return true
+end
+
+
+local function check_sync_interval(conf)
+    local interval = conf.sync_interval
+    if not interval or interval == DIRECT_SYNC then
+        return true
+    end
+    if interval < SYNC_INTERVAL_MIN then
+        return false, "sync_interval should not be smaller than 0.1"
+    end
+    if type(conf.time_window) == "number" and interval >= conf.time_window then
+        return false, "sync_interval should be smaller than time_window"
+    end
+    return true
+end
+
+
+-- Rules with one key would count a request twice in one counter.
+local function check_rules(rules)
+    local seen = {}
+    for _, rule in ipairs(rules or {}) do
+        if seen[rule.key] then
+            return false, "duplicate key '" .. rule.key .. "' in rules"
+        end
+        seen[rule.key] = true
+    end
+    return true
+end
+
+
+--- Checks a conf or the metadata.
+-- @tparam table conf
+-- @tparam[opt] number schema_type
+-- @treturn boolean
+-- @treturn nil|string what is wrong
+function _M.check_schema(conf, schema_type)
+    if schema_type == core.schema.TYPE_METADATA then
+        return core.schema.check(schemas.metadata_schema, conf)
+    end
+
+    local ok, err = core.schema.check(schemas.schema, conf)
+    if type(conf) == "table" and conf.rules and (conf.count or conf.time_window) then
+        if ok or find(err, "value should match only one schema", 1, true) then
+            return false, BOTH
+        end
+    end
+    if not ok then
+        return false, err
+    end
+
+    if conf.policy ~= "local" then
+        ok, err = check_sync_interval(conf)
+        if not ok then
+            return false, err
+        end
+        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
+    end
+    ok, err = check_rules(conf.rules)
+    if not ok then
+        return false, err
+    end
+    if conf.group then
+        return check_group(conf)
+    end
+    return true
+end
+
+-- ---------------------------------------------------------------------------
+-- Answering
+
+-- Conf -> rule index or 0 -> the metadata the names were made from, and the names.
+local header_names = setmetatable({}, { __mode = "k" })
+
+
+local function prefixed(name, prefix)
+    if not prefix then
+        return name
+    end
+    return (gsub(name, "RateLimit%-", function()
+        return prefix .. "-RateLimit-"
+    end, 1))
+end
+
+
+local function names_of(conf, rule, plugin_name)
+    local item = plugin_metadata(plugin_name)
+    local metadata = item and item.value or DEFAULT_HEADERS
+    local by_rule = header_names[conf]
+    if not by_rule then
+        by_rule = {}
+        header_names[conf] = by_rule
+    end
+    local names = by_rule[rule.index]
+    if names and names.metadata == metadata then
+        return names
+    end
+
+    local prefix = rule.header_prefix
+    names = { metadata = metadata }
+    for field, default in pairs(DEFAULT_HEADERS) do
+        names[field] = prefixed(conf[field] or metadata[field] or default, prefix)
+    end
+    by_rule[rule.index] = names
+    return names
+end
+
+
+-- Whether the access log wants $rate_limiting_info, by config.yaml's table.
+local logs_info = setmetatable({}, { __mode = "k" })
+
+
+local function is_logged()
+    local conf = core.config.local_conf()
+    local logged = logs_info[conf]
+    if logged == nil then
+        local format = core.table.try_read_attr(conf, "nginx_config", "http",
+                                                "access_log_format")
+        logged = type(format) == "string"
+                 and find(format, "rate_limiting_info", 1, true) ~= nil
+        logs_info[conf] = logged
+    end
+    return logged
+end
+
+
+-- Plugins that read the variable get it made up then; it costs too much for every request.
+core.ctx.register_var("rate_limiting_info", function(ctx)
+    local info = ctx.rate_limiting
+    if not info then
+        return nil
+    end
+    return ('{"rate_limiting_key":"%s","rate_limiting_limit":%d,'
+            .. '"rate_limiting_remaining":%d,"rate_limiting_reset":%d}')
+            :format(info.key, info.limit, info.remaining, info.reset)
+end, { no_cacheable = true })
+
+
+local function publish(ctx, key, limit, remaining, reset)
+    remaining = tonumber(remaining) or 0
+    ctx.rate_limiting = { key = key, limit = limit, remaining = remaining, reset = reset or 0 }
+    if is_logged() then
+        core.utils.set_var_rate_limiting_info(ctx, key, limit, remaining, reset)
+    end
+end
+
+
+local function show(conf, rule, plugin_name, remaining, reset)
+    if not conf.show_limit_quota_header or get_phase() == "log" then
+        return
+    end
+    local names = names_of(conf, rule, plugin_name)
+    set_header(names.limit_header, tostring(rule.count),
+               names.remaining_header, tostring(remaining),
+               names.reset_header, tostring(reset))
+end
+
+
+local function failed(conf, code, body)
+    if conf.allow_degradation then
+        return
+    end
+    return code, body
+end
+
+
+local function run(conf, rule, ctx, plugin_name, cost, dry_run)
+    local dict = ngx.shared["plugin-" .. plugin_name]
+    if not dict then
+        core.log.error("failed to fetch limit.count object: shared dict not found")
+        return failed(conf, 500)
+    end
+
+    local key = keys.value(rule.key, rule.key_type, ctx.var)
+    key = conf.group and conf.group .. ":" .. key or keys.full(conf, ctx, key)
+    local count = windows[conf.window_type] or windows.fixed
+    local allowed, remaining, reset = count(dict, key, dry_run and 0 or cost, rule.count,
+                                            rule.time_window)
+    if dry_run and allowed and remaining < cost then
+        allowed, remaining = nil, "rejected"
+    end
+    reset = reset and floor(reset * 100) / 100
+    publish(ctx, key, rule.count, remaining, reset)
+
+    if allowed then
+        show(conf, rule, plugin_name, remaining, reset)
+        return
+    end
+    if remaining ~= "rejected" then
+        core.log.error("failed to limit count: ", remaining)
+        return failed(conf, 500, { error_msg = "failed to limit count" })
+    end
+
+    show(conf, rule, plugin_name, 0, reset)
+    if conf.rejected_msg then
+        return conf.rejected_code, { error_msg = conf.rejected_msg }
+    end
+    return conf.rejected_code
+end
+
+-- ---------------------------------------------------------------------------
+-- Rules
+
+-- The number that a count or time_window is in this request.
+local function number_of(value, vars)
+    if type(value) ~= "string" then
+        return value
+    end
+    local text, err = resolve_var(value, vars)
+    if err then
+        return nil, "could not resolve var for value: " .. value .. ", err: " .. err
+    end
+    local number = tonumber(text)
+    if not number or number ~= number then
+        return nil, "resolved value is not a number"
+    end
+    if number <= 0 or number == 1 / 0 then
+        return nil, "resolved value must be a positive number, got: " .. text
+    end
+    return number
+end
+
+
+local function resolved(rule, key, key_type, vars, index)
+    local count, err = number_of(rule.count, vars)
+    if not count then
+        return nil, err
+    end
+    local window
+    window, err = number_of(rule.time_window, vars)
+    if not window then
+        return nil, err
+    end
+    return {
+        count = count,
+        time_window = window,
+        key = key,
+        key_type = key_type,
+        index = index,
+        header_prefix = rule.header_prefix or index > 0 and tostring(index) or nil,
+    }
+end
+
+
+-- Conf -> its one rule, where nothing of it depends on the request.
+local fixed_rules = setmetatable({}, { __mode = "k" })
+
+
+local function single_rule(conf, ctx)
+    local rule = fixed_rules[conf]
+    if rule then
+        return rule
+    end
+    local err
+    rule, err = resolved(conf, conf.key, conf.key_type, ctx.var, 0)
+    if rule and type(conf.count) == "number" and type(conf.time_window) == "number" then
+        fixed_rules[conf] = rule
+    end
+    return rule, err
+end
+
+
+-- A rule whose key has no value in this request does not apply. One that applies and has
+-- no valid numbers must refuse, or a client could switch it off.
+local function run_rules(conf, ctx, plugin_name, cost, dry_run)
+    local applied = false
+    local err = "no rule applies"
+    for index, rule in ipairs(conf.rules) do
+        local key, _, values = resolve_var(rule.key, ctx.var)
+        if values > 0 then
+            local ready
+            ready, err = resolved(rule, key, "constant", ctx.var, index)
+            if not ready then
+                applied = false
+                break
+            end
+            applied = true
+            local code, body = run(conf, ready, ctx, plugin_name, cost, dry_run)
+            if code then
+                return code, body
+            end
+        end
+    end
+    if applied then
+        return
+    end
+    core.log.error("failed to get rate limit rules: ", err)
+    return failed(conf, 500)
+end
+
+
+--- Counts the request and refuses it if it is one too many.
+-- @tparam table conf checked by `check_schema`
+-- @tparam table ctx
+-- @tparam string plugin_name counts in the dictionary `plugin-<plugin_name>`
+-- @tparam number cost how many requests it counts for
+-- @tparam[opt] boolean dry_run only ask whether `cost` would still fit
+-- @treturn nil|number status of the refusal
+-- @treturn nil|table its body
+function _M.rate_limit(conf, ctx, plugin_name, cost, dry_run)
+    if conf.rules then
+        return run_rules(conf, ctx, plugin_name, cost, dry_run)
+    end
+    local rule, err = single_rule(conf, ctx)
+    if not rule then
+        core.log.error("failed to get rate limit rules: ", err)
+        return failed(conf, 500)
+    end
+    return run(conf, rule, ctx, plugin_name, cost, dry_run)
+end
+
+
+return _M

@@ -1,0 +1,111 @@
+--- limit-req: a leaky bucket for each value of a key.
+--
+-- Runs in `access`. Requests above `rate` wait (unless `nodelay`); those above `rate` and
+-- `burst` together get `rejected_code` (503) with `{"error_msg": rejected_msg}` if that is
+-- set. A state that cannot be read gives 500, or lets the request pass with
+-- `allow_degradation`. `policy` redis and redis-cluster are refused with the conf.
+local core = require("apisix.core")
+local keys = require("apisix.plugins.limit-count.key")
+local limit_req = require("resty.limit.req")
+local redis_schema = require("apisix.utils.redis-schema").schema
+
+local setmetatable = setmetatable
+
+local DICT = "plugin-limit-req"
+
+-- A shorter wait is not worth a timer.
+local DELAY_MIN = 0.001
+
+local schema = {
+    type = "object",
+    properties = {
+        rate = { type = "number", exclusiveMinimum = 0 },
+        burst = { type = "number", minimum = 0 },
+        key = { type = "string" },
+        key_type = { type = "string", enum = { "var", "var_combination" }, default = "var" },
+        policy = {
+            type = "string",
+            enum = { "redis", "redis-cluster", "local" },
+            default = "local",
+        },
+        rejected_code = { type = "integer", minimum = 200, maximum = 599, default = 503 },
+        rejected_msg = { type = "string", minLength = 1 },
+        nodelay = { type = "boolean", default = false },
+        allow_degradation = { type = "boolean", default = false },
+    },
+    required = { "rate", "burst", "key" },
+    encrypt_fields = { "redis_password" },
+    ["if"] = { properties = { policy = { enum = { "redis" } } } },
+    ["then"] = redis_schema.redis,
+    ["else"] = {
+        ["if"] = { properties = { policy = { enum = { "redis-cluster" } } } },
+        ["then"] = redis_schema["redis-cluster"],
+    },
+}
+
+local _M = {
+    version = 0.1,
+    priority = 1001,
+    name = "limit-req",
+    schema = schema,
+}
+
+
+function _M.check_schema(conf)
+    local ok, err = core.schema.check(schema, conf)
+    if not ok then
+        return false, err
+    end
+    if conf.policy ~= "local" then
+        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
+    end
+    return true
+end
+
+
+local limiters = setmetatable({}, { __mode = "k" })
+
+
+local function limiter_of(conf)
+    local limiter, err = limiters[conf], nil
+    if not limiter then
+        limiter, err = limit_req.new(DICT, conf.rate, conf.burst)
+        limiters[conf] = limiter
+    end
+    return limiter, err
+end
+
+
+local function failed(conf, ...)
+    core.log.error(...)
+    if not conf.allow_degradation then
+        return 500
+    end
+end
+
+
+function _M.access(conf, ctx)
+    local limiter, err = limiter_of(conf)
+    if not limiter then
+        return failed(conf, "failed to instantiate a resty.limit.req object: ", err)
+    end
+
+    local key = keys.full(conf, ctx, keys.value(conf.key, conf.key_type, ctx.var))
+    local delay, reason = limiter:incoming(key, true)
+    if not delay then
+        if reason ~= "rejected" then
+            return failed(conf, "failed to limit req: ", reason)
+        end
+        if conf.rejected_msg then
+            return conf.rejected_code, { error_msg = conf.rejected_msg }
+        end
+        return conf.rejected_code
+    end
+
+    if delay >= DELAY_MIN and not conf.nodelay then
+        core.sleep(delay)
+    end
+end
+
+
+return _M

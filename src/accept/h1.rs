@@ -1,0 +1,574 @@
+//! The HTTP/1 server driver: one connection, request after request.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::next_request;
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    exchange::{Body, ConnInfo, Exchange, Frame, Peer, RequestBody, Source},
+    fields::Fields,
+    gate::Gate,
+    http1::{self, BodyDecoder, Decoded, Framing, HeadError, HeadLimits, Progress},
+    parse,
+    pipeline::{self, After, Sink},
+    sys::{
+        conn::{self, Conn},
+        deadline::Deadline,
+    },
+    upstream::Tunnel,
+};
+
+/// Pieces of body up to this size are copied behind the head and leave in one write.
+const COPY_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of a body that nobody wanted which are read so that the client sees the answer.
+const LINGER_BYTES_MAX: u64 = 1 << 20;
+
+/// How long that may take (nginx: `lingering_timeout`).
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The preface of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What the driver, the body of the request and the watch on the client share.
+struct Shared {
+    conn: Conn,
+    buf: RefCell<BytesMut>,
+    decoder: RefCell<BodyDecoder>,
+    deadline: RefCell<Deadline>,
+    waiting: Cell<bool>,
+    /// The client waits for `100 Continue` before it sends the body.
+    expects: Cell<bool>,
+    body_timeout: Duration,
+}
+
+/// Why the wait for a head ended.
+enum Arrived {
+    Head,
+    Preface,
+    Closed,
+    Bad(HeadError),
+    TimedOut,
+}
+
+/// Serves `conn` until it ends. Gives it back if it turns out to speak HTTP/2.
+pub(super) async fn serve(
+    gate: &Rc<Gate>,
+    conn: Conn,
+    info: Rc<ConnInfo>,
+) -> Option<(Conn, BytesMut)> {
+    let body_timeout = gate.local.borrow().client_body_timeout;
+    let shared = Rc::new(Shared {
+        conn,
+        buf: RefCell::default(),
+        decoder: RefCell::new(BodyDecoder::request(Framing::None)),
+        deadline: RefCell::default(),
+        waiting: Cell::new(false),
+        expects: Cell::new(false),
+        body_timeout,
+    });
+    let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0, out: Vec::new() };
+    if driver.run().await == Next::Http2 {
+        let shared = Rc::try_unwrap(driver.shared).ok()?;
+        return Some((shared.conn, shared.buf.into_inner()));
+    }
+    None
+}
+
+/// What to do with the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Again,
+    Close,
+    Http2,
+}
+
+struct Driver {
+    gate: Rc<Gate>,
+    shared: Rc<Shared>,
+    info: Rc<ConnInfo>,
+    requests: u32,
+    out: Vec<u8>,
+}
+
+impl Driver {
+    async fn run(&mut self) -> Next {
+        loop {
+            if !self.wait_for_bytes().await {
+                return Next::Close;
+            }
+            let mut x = self.gate.exchange();
+            x.reset(&self.info);
+            let next = self.one(&mut x).await;
+            crate::lua::Vm::detach(&mut x);
+            x.head.clear();
+            self.gate.recycle(x);
+            if next != Next::Again {
+                return next;
+            }
+        }
+    }
+
+    /// Waits without holding any buffer until the client sends something.
+    async fn wait_for_bytes(&mut self) -> bool {
+        let shared = &self.shared;
+        if !shared.buf.borrow().is_empty() {
+            return true;
+        }
+        conn::give_back(&mut shared.buf.borrow_mut());
+        self.out = Vec::new();
+        let local = Rc::clone(&self.gate.local.borrow());
+        let patience =
+            if self.requests == 0 { local.client_header_timeout } else { local.keepalive_timeout };
+        if self.gate.drain.closing.get() || patience.is_zero() && self.requests > 0 {
+            return false;
+        }
+        let mut deadline = shared.deadline.take();
+        let closing = self.gate.drain.notify.notified();
+        let arrived = deadline
+            .limit(patience, async {
+                tokio::select! {
+                    biased;
+                    readable = shared.conn.readable() => readable.is_ok(),
+                    () = closing => false,
+                }
+            })
+            .await;
+        shared.deadline.replace(deadline);
+        arrived.unwrap_or(false)
+    }
+
+    async fn one(&mut self, x: &mut Exchange) -> Next {
+        let limits = head_limits(&self.gate);
+        let arrived = self.read_head(x, &limits).await;
+        x.serial = next_request();
+        self.requests += 1;
+        x.conn_requests = self.requests;
+        let error = match arrived {
+            Arrived::Closed => return Next::Close,
+            Arrived::Preface => return Next::Http2,
+            Arrived::Head => return self.request(x).await,
+            Arrived::TimedOut => {
+                Kind::ClientTimeout(self.gate.local.borrow().client_header_timeout).into()
+            }
+            Arrived::Bad(error) => bad_head(error, &limits),
+        };
+        self.refuse(x, &error).await
+    }
+
+    /// Reads one head; the time for all of it is bounded, not for each byte.
+    async fn read_head(&mut self, x: &mut Exchange, limits: &HeadLimits) -> Arrived {
+        let shared = Rc::clone(&self.shared);
+        let timeout = self.gate.local.borrow().client_header_timeout;
+        let started = clock::now();
+        x.head.clear();
+        loop {
+            let parsed = {
+                let buf = shared.buf.borrow();
+                if self.requests == 0 && buf.first() == Some(&b'P') && PREFACE.starts_with(&buf[..buf.len().min(PREFACE.len())]) {
+                    if buf.len() >= PREFACE.len() { return Arrived::Preface }
+                    Ok(Progress::Partial)
+                } else if buf.is_empty() {
+                    Ok(Progress::Partial)
+                } else {
+                    http1::parse_request(&buf, limits, &mut x.head)
+                }
+            };
+            match parsed {
+                Ok(Progress::Done(len)) => {
+                    shared.buf.borrow_mut().advance(len);
+                    x.request_length = len as u64;
+                    return Arrived::Head;
+                }
+                Err(error) => return Arrived::Bad(error),
+                Ok(Progress::Partial) => {}
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            let mut buf = shared.buf.take();
+            let mut deadline = shared.deadline.take();
+            let read = deadline.limit(left, shared.conn.read_buf(&mut buf)).await;
+            let empty = buf.is_empty();
+            shared.deadline.replace(deadline);
+            shared.buf.replace(buf);
+            match read {
+                None if empty => return Arrived::Closed,
+                None => return Arrived::TimedOut,
+                Some(Ok(0) | Err(_)) => return Arrived::Closed,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    async fn refuse(&mut self, x: &mut Exchange, error: &Error) -> Next {
+        let mut sink = H1Sink::new(&self.shared, std::mem::take(&mut self.out), false);
+        pipeline::refuse(&self.gate, x, error, &mut sink).await;
+        self.linger().await;
+        Next::Close
+    }
+
+    async fn request(&mut self, x: &mut Exchange) -> Next {
+        self.prepare_body(x);
+        let local = Rc::clone(&self.gate.local.borrow());
+        if let Err(error) = parse::prepare(x, &local) {
+            return self.refuse(x, &error).await;
+        }
+        if let Some(length) = x.body.length
+            && local.client_max_body_size > 0
+            && length > local.client_max_body_size
+        {
+            let error = Kind::BodyTooLarge { bytes_max: local.client_max_body_size }.into();
+            return self.refuse(x, &error).await;
+        }
+        let keep = x.head.keep_alive()
+            && u64::from(self.requests) < local.keepalive_requests
+            && !local.keepalive_timeout.is_zero()
+            && !self.gate.drain.announced.get();
+        x.peer = Some(Rc::clone(&self.shared) as Rc<dyn Peer>);
+        let mut sink = H1Sink::new(&self.shared, std::mem::take(&mut self.out), keep);
+        let after = pipeline::serve(&Rc::clone(&self.gate), x, &mut sink).await;
+        let keep = sink.keep;
+        self.out = std::mem::take(&mut sink.out);
+        x.peer = None;
+        x.body = RequestBody::default();
+        match after {
+            After::Broken => Next::Close,
+            After::Tunnel(tunnel) => {
+                self.tunnel(x, tunnel).await;
+                Next::Close
+            }
+            After::Done if keep && self.drain_body().await => Next::Again,
+            After::Done => {
+                self.linger().await;
+                Next::Close
+            }
+        }
+    }
+
+    fn prepare_body(&self, x: &mut Exchange) {
+        let framing = x.head.framing();
+        self.shared.decoder.replace(BodyDecoder::request(framing));
+        self.shared.expects.set(x.head.expect_continue());
+        x.body.present = !matches!(framing, Framing::None);
+        x.body.length = match framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        if x.body.present {
+            x.body.incoming = Body::Stream(Box::new(ClientBody(Rc::clone(&self.shared))));
+        }
+    }
+
+    /// Reads what is left of the request's body so that the next request can be found.
+    /// False if that would take too long: the connection closes then.
+    async fn drain_body(&self) -> bool {
+        if self.shared.decoder.borrow().is_done() {
+            return true;
+        }
+        // A client that was promised nothing sends nothing: there is no body to wait for.
+        if self.shared.expects.get() {
+            return false;
+        }
+        let mut rest = ClientBody(Rc::clone(&self.shared));
+        let mut read = 0_u64;
+        let mut deadline = Deadline::default();
+        let done = deadline.limit(LINGER, async {
+            while let Some(frame) = std::future::poll_fn(|cx| rest.poll_frame(cx)).await {
+                match frame {
+                    Ok(Frame::Data(data)) => read += data.len() as u64,
+                    Ok(Frame::Trailers(_)) => {}
+                    Err(_) => return false,
+                }
+                if read > LINGER_BYTES_MAX {
+                    return false;
+                }
+            }
+            true
+        });
+        done.await.unwrap_or(false)
+    }
+
+    /// Says goodbye, then reads for a moment: closing with unread bytes would reset the
+    /// connection and could destroy the answer on its way.
+    async fn linger(&self) {
+        let conn = &self.shared.conn;
+        if conn.shutdown().await.is_err() {
+            return;
+        }
+        let mut buf = BytesMut::new();
+        let mut total = 0_u64;
+        let mut deadline = Deadline::default();
+        let _ = deadline
+            .limit(LINGER, async {
+                while let Ok(read @ 1..) = conn.read_buf(&mut buf).await {
+                    total += read as u64;
+                    buf.clear();
+                    if total > LINGER_BYTES_MAX {
+                        break;
+                    }
+                }
+            })
+            .await;
+    }
+
+    /// Copies bytes both ways until one side ends.
+    async fn tunnel(&mut self, x: &mut Exchange, tunnel: Tunnel) {
+        let early = self.shared.buf.take();
+        let client = &self.shared.conn;
+        let up = copy(client, &tunnel.conn, early);
+        let down = copy(&tunnel.conn, client, tunnel.early);
+        let closing = self.gate.drain.notify.notified();
+        tokio::select! {
+            (sent, received) = async { tokio::join!(up, down) } => {
+                x.request_length += sent;
+                x.response.bytes_sent += received;
+                x.response.body_bytes_sent += received;
+            }
+            () = closing => {}
+        }
+        pipeline::finish(&self.gate, x).await;
+    }
+}
+
+/// Copies until the end of `from`, then tells `to`. Returns the bytes copied.
+async fn copy(from: &Conn, to: &Conn, mut buf: BytesMut) -> u64 {
+    let mut total = 0;
+    loop {
+        if !buf.is_empty() {
+            total += buf.len() as u64;
+            if to.write_all(&buf).await.is_err() {
+                return total;
+            }
+            buf.clear();
+        }
+        conn::give_back(&mut buf);
+        match from.read_buf(&mut buf).await {
+            Ok(0) | Err(_) => {
+                let _ = to.shutdown().await;
+                return total;
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+fn head_limits(gate: &Gate) -> HeadLimits {
+    let (count, bytes) = gate.local.borrow().large_client_header_buffers;
+    HeadLimits { bytes_max: count.saturating_mul(bytes), line_max: bytes, ..HeadLimits::default() }
+}
+
+fn bad_head(error: HeadError, limits: &HeadLimits) -> Error {
+    match error.status() {
+        431 => Kind::HeadTooLarge { bytes_max: limits.bytes_max }.into(),
+        status => Kind::BadHead { status, why: error.why() }.into(),
+    }
+}
+
+impl Peer for Shared {
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut buf = self.buf.borrow_mut();
+        // A pipelined request lies there, or the body is still coming: no look beyond it.
+        if !buf.is_empty() || !self.decoder.borrow().is_done() {
+            return Poll::Pending;
+        }
+        match self.conn.poll_read_buf(cx, &mut buf) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// The body of the request as it comes from the client.
+struct ClientBody(Rc<Shared>);
+
+impl Source for ClientBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        let shared = &*self.0;
+        let mut buf = shared.buf.borrow_mut();
+        let mut decoder = shared.decoder.borrow_mut();
+        if shared.expects.replace(false) && buf.is_empty() && !decoder.is_done() {
+            // Short enough for an empty socket buffer; if it does not fit, the client's own
+            // timeout makes it send the body anyway.
+            let _ = shared.conn.poll_write(cx, http1::CONTINUE);
+        }
+        loop {
+            match decoder.decode(&mut buf) {
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(Ok(Frame::Data(data)))),
+                Ok(Decoded::Trailers(fields)) => {
+                    return Poll::Ready(Some(Ok(Frame::Trailers(fields))));
+                }
+                Ok(Decoded::End) => return Poll::Ready(None),
+                Ok(Decoded::NeedMore) => {}
+                Err(error) => return Poll::Ready(Some(Err(Kind::BadRequest(error.why()).into()))),
+            }
+            match shared.conn.poll_read_buf(cx, &mut buf) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(Kind::ClientGone.into()))),
+                Poll::Ready(Ok(_)) => shared.waiting.set(false),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Some(Err(Error::from(Kind::ClientGone).because(error))));
+                }
+                Poll::Pending => {
+                    let mut deadline = shared.deadline.borrow_mut();
+                    if !shared.waiting.replace(true) {
+                        deadline.set(shared.body_timeout);
+                    }
+                    if deadline.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    shared.waiting.set(false);
+                    let error = Kind::ClientTimeout(shared.body_timeout).into();
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+/// Writes one response to the client.
+struct H1Sink<'s> {
+    shared: &'s Rc<Shared>,
+    out: Vec<u8>,
+    chunked: bool,
+    bodiless: bool,
+    /// Whether the connection may carry another request.
+    keep: bool,
+}
+
+impl<'s> H1Sink<'s> {
+    fn new(shared: &'s Rc<Shared>, mut out: Vec<u8>, keep: bool) -> Self {
+        out.clear();
+        Self { shared, out, chunked: false, bodiless: false, keep }
+    }
+
+    async fn write(&mut self, x: &mut Exchange, data: &[u8]) -> Result<()> {
+        let timeout = SEND_TIMEOUT.get();
+        x.response.bytes_sent += (self.out.len() + data.len()) as u64;
+        let mut parts = [std::io::IoSlice::new(&self.out), std::io::IoSlice::new(data)];
+        let mut deadline = self.shared.deadline.take();
+        let written = if data.is_empty() {
+            deadline.limit(timeout, self.shared.conn.write_all(&self.out)).await
+        } else {
+            deadline.limit(timeout, self.shared.conn.write_vectored_all(&mut parts)).await
+        };
+        self.shared.deadline.replace(deadline);
+        self.out.clear();
+        match written {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                x.client_gone = true;
+                Err(Error::from(Kind::ClientGone).because(error))
+            }
+            None => {
+                x.client_gone = true;
+                Err(Kind::ClientTimeout(timeout).into())
+            }
+        }
+    }
+}
+
+/// Sets `send_timeout` for all connections of this worker.
+pub fn set_send_timeout(timeout: Duration) {
+    SEND_TIMEOUT.set(timeout);
+}
+
+thread_local! {
+    static SEND_TIMEOUT: Cell<Duration> = const { Cell::new(Duration::from_secs(10)) };
+}
+
+impl Sink for H1Sink<'_> {
+    async fn head(&mut self, x: &mut Exchange, bodiless: bool) -> Result<()> {
+        self.bodiless = bodiless;
+        let minor = x.head.minor();
+        let status = x.response.status;
+        let interim = status == 101;
+        let length = match (interim || matches!(status, 100..=199 | 204), x.response.length) {
+            (true, _) => None,
+            (false, length) => length,
+        };
+        let no_body = bodiless && length.is_none();
+        self.chunked = !no_body && length.is_none() && minor >= 1;
+        if !no_body && length.is_none() && minor == 0 {
+            self.keep = false;
+        }
+        let mut digits = itoa::Buffer::new();
+        let framing: Option<(&[u8], &[u8])> = match (length, self.chunked) {
+            (Some(length), _) => Some((b"Content-Length", digits.format(length).as_bytes())),
+            (None, true) => Some((b"Transfer-Encoding", b"chunked")),
+            (None, false) => None,
+        };
+        let connection: (&[u8], &[u8]) = match (interim, self.keep) {
+            (true, _) => (b"Connection", b"upgrade"),
+            (false, true) => (b"Connection", b"keep-alive"),
+            (false, false) => (b"Connection", b"close"),
+        };
+        let upgrade: Option<(&[u8], &[u8])> =
+            x.head.fields.get("upgrade").filter(|_| interim).map(|value| (&b"Upgrade"[..], value));
+        let date = date();
+        let own = [(&b"Date"[..], &date[..])];
+        let fields = own
+            .into_iter()
+            .chain(x.response.fields.iter())
+            .chain(framing)
+            .chain(upgrade)
+            .chain([connection]);
+        http1::response_head(&mut self.out, status, b"", 1, fields)
+            .map_err(|_| Error::from(Kind::Plugin))?;
+        x.response.head_sent = true;
+        Ok(())
+    }
+
+    async fn data(&mut self, x: &mut Exchange, data: Bytes) -> Result<()> {
+        if self.bodiless {
+            return Ok(());
+        }
+        x.response.body_bytes_sent += data.len() as u64;
+        if self.chunked {
+            http1::chunk_head(&mut self.out, data.len());
+        }
+        if self.out.len() + data.len() <= COPY_BYTES_MAX {
+            self.out.extend_from_slice(&data);
+        } else {
+            self.write(x, &data).await?;
+        }
+        if self.chunked {
+            self.out.extend_from_slice(http1::CHUNK_END);
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, x: &mut Exchange) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.write(x, &[]).await
+    }
+
+    async fn end(&mut self, x: &mut Exchange, trailers: Option<Fields>) -> Result<()> {
+        if self.chunked && !self.bodiless {
+            http1::last_chunk(&mut self.out, trailers.as_ref());
+        }
+        self.flush(x).await
+    }
+}
+
+/// The `Date` field, made once per second and thread.
+fn date() -> [u8; 29] {
+    thread_local! {
+        static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
+    }
+    let now = clock::wall().as_secs();
+    let (at, date) = DATE.get();
+    if at == now {
+        return date;
+    }
+    let date = clock::http_date(now);
+    DATE.set((now, date));
+    date
+}

@@ -1,0 +1,34 @@
+//! Connections from clients: taking them, speaking HTTP with them, letting them go.
+
+pub mod h1;
+pub mod listener;
+
+use std::{rc::Rc, sync::atomic::{AtomicU64, Ordering}};
+
+use crate::{
+    exchange::ConnInfo,
+    gate::Gate,
+    sys::conn::{Conn, Io},
+};
+
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+static REQUEST: AtomicU64 = AtomicU64::new(1);
+
+/// The number of the next request of this process.
+fn next_request() -> u64 {
+    REQUEST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Serves one accepted connection until it ends.
+pub async fn serve(gate: Rc<Gate>, stream: tokio::net::TcpStream) {
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let info = ConnInfo {
+        serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+        peer,
+        local,
+        tls: false,
+        http2: false,
+    };
+    let conn = Conn::new(Io::Tcp(stream), Some(peer));
+    h1::serve(&gate, conn, Rc::new(info)).await;
+}

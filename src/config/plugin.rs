@@ -1,0 +1,129 @@
+//! A plugin's configuration on one object.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde_json::Value;
+
+use super::item::Fingerprint;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A number that no other configured part of this process has had.
+pub(super) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A plugin configured on a route, service, consumer or rule.
+#[derive(Debug)]
+pub struct PluginConf {
+    /// Name of the plugin.
+    pub name: Arc<str>,
+    /// As checked, with defaults. Objects with equal text share it.
+    pub conf: Arc<Value>,
+    /// Unique in this process, and the same as long as this object's text for this plugin
+    /// is the same: the key of Lua tables and of whatever plugins cache by them.
+    pub id: u64,
+    /// Of the text as configured.
+    pub hash: Fingerprint,
+    /// `_meta` of the configuration.
+    pub meta: Meta,
+}
+
+/// `_meta`: what APISIX does with a plugin rather than what the plugin does.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Meta {
+    /// Not run.
+    pub disable: bool,
+    /// Instead of the plugin's own, on this object.
+    pub priority: Option<i64>,
+    /// A `vars` expression that must hold.
+    pub filter: Option<Value>,
+    /// Body of refusals by this plugin.
+    pub error_response: Option<Value>,
+    /// Lua source of a function that is called before each phase.
+    pub pre_function: Option<Arc<str>>,
+}
+
+impl Meta {
+    pub(super) fn of(conf: &Value) -> Self {
+        let Some(meta) = conf.get("_meta") else { return Self::default() };
+        let text = meta.get("pre_function").and_then(Value::as_str);
+        Self {
+            disable: meta.get("disable") == Some(&Value::Bool(true)),
+            priority: meta.get("priority").and_then(Value::as_i64),
+            filter: meta.get("filter").filter(|filter| !filter.is_null()).cloned(),
+            error_response: meta.get("error_response").filter(|e| !e.is_null()).cloned(),
+            pre_function: text.map(Arc::from),
+        }
+    }
+}
+
+impl PluginConf {
+    /// Keeps `before` if the plugin is configured as it was.
+    pub(super) fn keeping(
+        name: &str,
+        hash: Fingerprint,
+        conf: &Arc<Value>,
+        before: &[Arc<PluginConf>],
+    ) -> Arc<PluginConf> {
+        let old = before.iter().find(|old| *old.name == *name && old.hash == hash);
+        match old {
+            Some(old) if Arc::ptr_eq(&old.conf, conf) || old.conf == *conf => Arc::clone(old),
+            _ => Arc::new(PluginConf {
+                name: Arc::from(name),
+                meta: Meta::of(conf),
+                conf: Arc::clone(conf),
+                id: next_id(),
+                hash,
+            }),
+        }
+    }
+}
+
+/// An object that is nothing but plugins: `plugin_configs`, `global_rules`,
+/// `consumer_groups`.
+#[derive(Debug, Default)]
+pub struct PluginSet {
+    /// One per name, in the order of the file.
+    pub plugins: Vec<Arc<PluginConf>>,
+}
+
+/// An object that is checked and kept, and that nothing in the core reads yet.
+#[derive(Debug, Default)]
+pub struct Kept;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn meta_is_read() {
+        let meta = Meta::of(&json!({"_meta": {
+            "disable": true, "priority": -5, "filter": [["a", "==", 1]],
+            "error_response": {"m": 1}, "pre_function": "return function() end"
+        }}));
+        assert!(meta.disable);
+        assert_eq!(meta.priority, Some(-5));
+        assert_eq!(meta.filter, Some(json!([["a", "==", 1]])));
+        assert_eq!(meta.error_response, Some(json!({"m": 1})));
+        assert_eq!(meta.pre_function.as_deref(), Some("return function() end"));
+        assert_eq!(Meta::of(&json!({})), Meta::default());
+    }
+
+    #[test]
+    fn an_unchanged_configuration_keeps_its_identity() {
+        let conf = Arc::new(json!({"a": 1}));
+        let first = PluginConf::keeping("p", 1, &conf, &[]);
+        let before = [Arc::clone(&first)];
+        let equal = Arc::new(json!({"a": 1}));
+        assert!(Arc::ptr_eq(&PluginConf::keeping("p", 1, &equal, &before), &first));
+        let other = Arc::new(json!({"a": 1, "default": 2}));
+        let changed = PluginConf::keeping("p", 1, &other, &before);
+        assert!(changed.id > first.id);
+        assert_ne!(PluginConf::keeping("q", 1, &conf, &before).id, first.id);
+    }
+}

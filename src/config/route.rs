@@ -1,0 +1,102 @@
+//! Routes.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    plugin::PluginConf,
+    upstream::{Timeout, Upstream},
+};
+
+/// A route, ready for the router.
+#[derive(Debug)]
+pub struct Route {
+    /// Name, for logs and metrics.
+    pub name: Option<Arc<str>>,
+    /// Description.
+    pub desc: Option<Box<str>>,
+    /// Labels as configured.
+    pub labels: Option<Value>,
+    /// `uri` or `uris`.
+    pub uris: Vec<Box<str>>,
+    /// `host` or `hosts`, in lower case.
+    pub hosts: Vec<Box<str>>,
+    /// Allowed methods; all when empty.
+    pub methods: Vec<Box<str>>,
+    /// `remote_addr` or `remote_addrs`: addresses and networks.
+    pub remote_addrs: Vec<Box<str>>,
+    /// The expression that must hold.
+    pub vars: Option<Value>,
+    /// Lua source of the function that must return true.
+    pub filter_func: Option<Arc<str>>,
+    /// Higher is tried first among equals.
+    pub priority: i64,
+    /// False for `status: 0`: never matches.
+    pub enabled: bool,
+    /// One per name, in the order of the file.
+    pub plugins: Vec<Arc<PluginConf>>,
+    /// Plugins by id.
+    pub plugin_config_id: Option<Arc<str>>,
+    /// Service by id.
+    pub service_id: Option<Arc<str>>,
+    /// Upstream by id.
+    pub upstream_id: Option<Arc<str>>,
+    /// Own upstream.
+    pub upstream: Option<Arc<Upstream>>,
+    /// Instead of the upstream's.
+    pub timeout: Option<Timeout>,
+    /// Whether upgrades are let through; the service is asked when it does not say.
+    pub enable_websocket: Option<bool>,
+}
+
+impl Route {
+    pub(super) fn read(
+        value: &Value,
+        plugins: Vec<Arc<PluginConf>>,
+        upstream: Option<Arc<Upstream>>,
+    ) -> Self {
+        let text = |name: &str| value.get(name).and_then(Value::as_str);
+        let id = |name: &str| value.get(name).and_then(id_text);
+        Self {
+            name: text("name").map(Arc::from),
+            desc: text("desc").map(Box::from),
+            labels: value.get("labels").cloned(),
+            uris: texts(value, "uris", "uri"),
+            hosts: texts(value, "hosts", "host"),
+            methods: texts(value, "methods", "methods"),
+            remote_addrs: texts(value, "remote_addrs", "remote_addr"),
+            vars: value.get("vars").filter(|vars| !vars.is_null()).cloned(),
+            filter_func: text("filter_func").map(Arc::from),
+            priority: value.get("priority").and_then(Value::as_i64).unwrap_or(0),
+            enabled: value.get("status").and_then(Value::as_i64) != Some(0),
+            plugins,
+            plugin_config_id: id("plugin_config_id"),
+            service_id: id("service_id"),
+            upstream_id: id("upstream_id"),
+            upstream,
+            timeout: value.get("timeout").map(Timeout::read),
+            enable_websocket: value.get("enable_websocket").and_then(Value::as_bool),
+        }
+    }
+}
+
+/// An id as text, whether it was configured as text or as a number.
+pub(super) fn id_text(value: &Value) -> Option<Arc<str>> {
+    match value {
+        Value::String(text) => Some(Arc::from(text.as_str())),
+        Value::Number(number) => Some(Arc::from(number.to_string())),
+        _ => None,
+    }
+}
+
+/// The list at `many`, or the single text at `one`.
+pub(super) fn texts(value: &Value, many: &str, one: &str) -> Vec<Box<str>> {
+    match (value.get(many), value.get(one)) {
+        (Some(Value::Array(list)), _) => {
+            list.iter().filter_map(Value::as_str).map(Box::from).collect()
+        }
+        (_, Some(Value::String(text))) => vec![Box::from(text.as_str())],
+        _ => Vec::new(),
+    }
+}

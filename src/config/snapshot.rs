@@ -1,0 +1,104 @@
+//! The whole configuration at one moment. Immutable; workers hold it behind an `Arc`.
+
+use std::sync::Arc;
+
+use super::{
+    consumer::Consumer,
+    item::Collection,
+    plugin::{Kept, PluginSet},
+    raw::{EnabledPlugin, Kind},
+    route::Route,
+    service::Service,
+    upstream::Upstream,
+};
+
+/// An object that is not used as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// Line where it begins, where known.
+    pub line: Option<usize>,
+    /// Why.
+    pub reason: String,
+    /// Whether its last valid version stays in use; otherwise there is none.
+    pub kept: bool,
+}
+
+/// Something about an object that refuses nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// What to tell.
+    pub text: String,
+}
+
+/// Everything the gateway serves by. Cheap to clone; clones share what is equal.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "one collection per kind")]
+pub struct Snapshot {
+    /// Raised by every change.
+    pub version: u64,
+    pub routes: Collection<Route>,
+    pub services: Collection<Service>,
+    pub upstreams: Collection<Arc<Upstream>>,
+    pub consumers: Collection<Consumer>,
+    pub plugin_configs: Collection<PluginSet>,
+    pub global_rules: Collection<PluginSet>,
+    pub plugin_metadata: Collection<Kept>,
+    pub consumer_groups: Collection<PluginSet>,
+    pub protos: Collection<Kept>,
+    pub ssls: Collection<Kept>,
+    pub stream_routes: Collection<Kept>,
+    pub secrets: Collection<Kept>,
+    /// The list of enabled plugins, if the objects' source has one; otherwise that of
+    /// `config.yaml` counts.
+    pub plugins: Option<Arc<Vec<EnabledPlugin>>>,
+    /// Objects of the current source that are not used as written.
+    pub refusals: Arc<Vec<Refusal>>,
+}
+
+impl Snapshot {
+    /// The version of one collection.
+    #[must_use]
+    pub fn kind_version(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Routes => self.routes.version,
+            Kind::Services => self.services.version,
+            Kind::Upstreams => self.upstreams.version,
+            Kind::Consumers => self.consumers.version,
+            Kind::PluginConfigs => self.plugin_configs.version,
+            Kind::GlobalRules => self.global_rules.version,
+            Kind::PluginMetadata => self.plugin_metadata.version,
+            Kind::ConsumerGroups => self.consumer_groups.version,
+            Kind::Protos => self.protos.version,
+            Kind::Ssls => self.ssls.version,
+            Kind::StreamRoutes => self.stream_routes.version,
+            Kind::Secrets => self.secrets.version,
+        }
+    }
+
+    /// How many objects of one kind there are.
+    #[must_use]
+    pub fn kind_len(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Routes => self.routes.len(),
+            Kind::Services => self.services.len(),
+            Kind::Upstreams => self.upstreams.len(),
+            Kind::Consumers => self.consumers.len(),
+            Kind::PluginConfigs => self.plugin_configs.len(),
+            Kind::GlobalRules => self.global_rules.len(),
+            Kind::PluginMetadata => self.plugin_metadata.len(),
+            Kind::ConsumerGroups => self.consumer_groups.len(),
+            Kind::Protos => self.protos.len(),
+            Kind::Ssls => self.ssls.len(),
+            Kind::StreamRoutes => self.stream_routes.len(),
+            Kind::Secrets => self.secrets.len(),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! One request in flight, with everything that is known of it.
+//!
+//! An [`Exchange`] is owned by the task that serves the connection. Steps read and
+//! write its typed fields; Lua sees them through `vars` and the host functions.
+
+pub mod body;
+pub mod vars;
+
+use std::{
+    any::Any,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use body::{Body, Frame, RequestBody, Source};
+
+use crate::{
+    clock,
+    config::{
+        Snapshot,
+        runs::{Matched, Runs},
+        upstream::Upstream,
+    },
+    fields::Fields,
+    http1::RequestHead,
+};
+
+/// The connection a request came by.
+#[derive(Debug)]
+pub struct ConnInfo {
+    /// Number of the connection in this process, for `$connection`.
+    pub serial: u64,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Whether the client speaks TLS to us.
+    pub tls: bool,
+    /// Whether the connection speaks HTTP/2.
+    pub http2: bool,
+}
+
+impl Default for ConnInfo {
+    fn default() -> Self {
+        let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self { serial: 0, peer: none, local: none, tls: false, http2: false }
+    }
+}
+
+/// Who made the response, for `core.response.get_response_source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Nobody yet.
+    #[default]
+    None,
+    /// A plugin or the gateway's own logic.
+    Gateway,
+    /// The gateway because the upstream failed.
+    Failure,
+    /// The upstream.
+    Upstream,
+}
+
+/// The response as far as it is made.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// Status code; 0 while none is decided.
+    pub status: u16,
+    /// Header fields towards the client, without those the driver writes itself
+    /// (`Date`, `Connection`, `Transfer-Encoding`).
+    pub fields: Fields,
+    /// Length of the body if it is known; plugins that change the body clear it.
+    pub length: Option<u64>,
+    /// Who made it.
+    pub origin: Origin,
+    /// What a plugin printed before the answer is sent.
+    pub printed: Vec<u8>,
+    /// Whether the head left already.
+    pub head_sent: bool,
+    /// Bytes written to the client: head and body.
+    pub bytes_sent: u64,
+    /// Bytes of body written to the client.
+    pub body_bytes_sent: u64,
+}
+
+/// One try at one node.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Its status; 0 if none came.
+    pub status: u16,
+    /// Until connected.
+    pub connect_time: Option<Duration>,
+    /// Until the head of the answer was read.
+    pub header_time: Option<Duration>,
+    /// Until the last byte.
+    pub response_time: Option<Duration>,
+    /// Bytes sent to and received from the node.
+    pub bytes: (u64, u64),
+    /// When the try began.
+    pub started: Instant,
+}
+
+/// What is known of the upstream side.
+#[derive(Debug, Default)]
+pub struct UpstreamState {
+    /// Every try, the last one at the end.
+    pub attempts: Vec<Attempt>,
+    /// The node picked last: host as configured, and port.
+    pub picked: Option<(Rc<str>, u16)>,
+    /// Fields of the upstream's answer as they came, while plugins may still ask for
+    /// `upstream_http_*`; kept only if the response's own fields no longer show them.
+    pub original: Option<Box<Fields>>,
+    /// An upstream that a plugin chose, replacing the route's.
+    pub chosen: Option<Arc<Upstream>>,
+    /// Identity of `chosen` for balancer state.
+    pub chosen_key: Option<Arc<str>>,
+    /// Id given by a plugin as `ctx.upstream_id`.
+    pub chosen_id: Option<String>,
+}
+
+/// The Lua side of a request: opaque here, owned by `lua`.
+#[derive(Default)]
+pub struct LuaSlot(Option<Box<dyn Any>>);
+
+impl LuaSlot {
+    /// The slot's content, made at first use.
+    pub fn slot<T: Default + 'static>(&mut self) -> &mut T {
+        let fresh = !self.0.as_ref().is_some_and(|content| content.is::<T>());
+        if fresh {
+            self.0 = Some(Box::new(T::default()));
+        }
+        match self.0.as_mut().and_then(|content| content.downcast_mut()) {
+            Some(content) => content,
+            // Put there two lines above.
+            None => unreachable!("a slot holds what was put into it"),
+        }
+    }
+
+    /// The slot's content, if there is any.
+    #[must_use]
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.as_ref()?.downcast_ref()
+    }
+
+    /// Empties the slot, keeping its memory for the next request.
+    pub fn clear<T: Default + 'static>(&mut self) {
+        if let Some(content) = self.0.as_mut().and_then(|content| content.downcast_mut::<T>()) {
+            *content = T::default();
+        }
+    }
+}
+
+impl std::fmt::Debug for LuaSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LuaSlot({})", if self.0.is_some() { "used" } else { "free" })
+    }
+}
+
+/// One request in flight.
+pub struct Exchange {
+    /// Number of the request in this process, `*N` in the error log.
+    pub serial: u64,
+    /// Its connection.
+    pub conn: Rc<ConnInfo>,
+    /// Requests on this connection before this one, plus one.
+    pub conn_requests: u32,
+    /// When the first byte was read.
+    pub started: Instant,
+    /// The same on the wall clock.
+    pub started_wall: Duration,
+    /// Method, target and fields as they came; plugins change the fields here.
+    pub head: RequestHead,
+    /// The method, also when a plugin changed it.
+    pub method: Vec<u8>,
+    /// The decoded, normalised path: nginx's `$uri`.
+    pub path: Vec<u8>,
+    /// The query string without `?`.
+    pub args: Vec<u8>,
+    /// Path and query in the form that goes upstream while no plugin changes them.
+    pub forward: Vec<u8>,
+    /// Whether a plugin changed path or query.
+    pub rewritten: bool,
+    /// `$host`: lower case, no port.
+    pub host: Vec<u8>,
+    /// The client as plugins see it; `real-ip` may change it.
+    pub remote: SocketAddr,
+    /// The body.
+    pub body: RequestBody,
+    /// Variables that plugins set, by name.
+    pub vars: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    /// What the router captured: name and value.
+    pub params: Vec<(Box<str>, Box<[u8]>)>,
+    /// The configuration this request sees from start to end.
+    ///
+    /// Behind an `Rc` of this worker, here and below: workers would fight for one counter.
+    pub snapshot: Option<Rc<Arc<Snapshot>>>,
+    /// Route, service, plugin_config and consumer put together.
+    pub matched: Option<Rc<Matched>>,
+    /// The global rules, if there are any.
+    pub globals: Option<Rc<Arc<Runs>>>,
+    /// The upstream side.
+    pub upstream: UpstreamState,
+    /// The response side.
+    pub response: Response,
+    /// The chunk in front of `body_filter`.
+    pub chunk: Chunk,
+    /// The Lua side.
+    pub lua: LuaSlot,
+    /// Bytes of request head and body received.
+    pub request_length: u64,
+    /// Whether the client went away.
+    pub client_gone: bool,
+    /// Routes whose `filter_func` said no, by address.
+    pub refused_routes: Vec<*const ()>,
+    /// Tells whether the client is still there while the upstream is silent.
+    pub peer: Option<Rc<dyn Peer>>,
+    /// Whether the wait for the upstream's head has begun.
+    pub waits: bool,
+}
+
+/// The client's end of the connection, as far as steps other than `accept` may look at it.
+pub trait Peer {
+    /// Ready when the client closed the connection.
+    fn poll_gone(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()>;
+}
+
+/// The piece of body that `body_filter` looks at: nginx's `ngx.arg`.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The bytes.
+    pub data: bytes::Bytes,
+    /// Whether this is the last piece.
+    pub eof: bool,
+    /// Whether a plugin changed it.
+    pub changed: bool,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let conn = Rc::new(ConnInfo::default());
+        Self {
+            serial: 0,
+            remote: conn.peer,
+            conn,
+            conn_requests: 0,
+            started: clock::now(),
+            started_wall: Duration::ZERO,
+            head: RequestHead::default(),
+            method: Vec::new(),
+            path: Vec::new(),
+            args: Vec::new(),
+            forward: Vec::new(),
+            rewritten: false,
+            host: Vec::new(),
+            body: RequestBody::default(),
+            vars: Vec::new(),
+            params: Vec::new(),
+            snapshot: None,
+            matched: None,
+            globals: None,
+            upstream: UpstreamState::default(),
+            response: Response::default(),
+            chunk: Chunk::default(),
+            lua: LuaSlot::default(),
+            request_length: 0,
+            client_gone: false,
+            refused_routes: Vec::new(),
+            peer: None,
+            waits: false,
+        }
+    }
+}
+
+impl Exchange {
+    /// Makes it ready for the next request, keeping its buffers.
+    pub fn reset(&mut self, conn: &Rc<ConnInfo>) {
+        self.conn = Rc::clone(conn);
+        self.remote = conn.peer;
+        self.started = clock::now();
+        self.started_wall = clock::wall();
+        self.method.clear();
+        self.path.clear();
+        self.args.clear();
+        self.forward.clear();
+        self.rewritten = false;
+        self.host.clear();
+        self.body = RequestBody::default();
+        self.vars.clear();
+        self.params.clear();
+        self.snapshot = None;
+        self.matched = None;
+        self.globals = None;
+        self.reset_upstream();
+        self.reset_response();
+        self.chunk = Chunk::default();
+        self.request_length = 0;
+        self.client_gone = false;
+        self.refused_routes.clear();
+        self.peer = None;
+        self.waits = false;
+    }
+
+    /// Id of the matched route.
+    #[must_use]
+    pub fn route_id(&self) -> Option<&Arc<str>> {
+        self.matched.as_ref()?.runs.route_id.as_ref()
+    }
+
+    /// Whether the client has gone; registers the task otherwise.
+    pub fn peer_is_gone(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        let gone = self.peer.as_ref().is_some_and(|peer| peer.poll_gone(cx).is_ready());
+        self.client_gone |= gone;
+        gone
+    }
+
+    fn reset_upstream(&mut self) {
+        let mut attempts = std::mem::take(&mut self.upstream.attempts);
+        attempts.clear();
+        self.upstream = UpstreamState { attempts, ..UpstreamState::default() };
+    }
+
+    fn reset_response(&mut self) {
+        let mut fields = std::mem::take(&mut self.response.fields);
+        fields.clear();
+        let mut printed = std::mem::take(&mut self.response.printed);
+        printed.clear();
+        self.response = Response { fields, printed, ..Response::default() };
+    }
+
+    /// Sets a variable; `None` removes its value.
+    pub fn set_var(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let value = value.map(Into::into);
+        match self.vars.iter_mut().find(|(known, _)| **known == *name) {
+            Some(known) => known.1 = value,
+            None => self.vars.push((name.into(), value)),
+        }
+    }
+
+    /// A variable that a plugin set: `None` if none did.
+    #[must_use]
+    pub fn set_value(&self, name: &[u8]) -> Option<Option<&[u8]>> {
+        if self.vars.is_empty() {
+            return None;
+        }
+        self.vars.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.as_deref())
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Exchange(*{} {:?})", self.serial, String::from_utf8_lossy(&self.path))
+    }
+}

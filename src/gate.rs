@@ -1,0 +1,212 @@
+//! What one worker serves with: configuration, VM, connections, caches.
+//!
+//! Everything here belongs to one thread. Configuration and code arrive from the control
+//! thread as finished values and are swapped between two requests.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Weak},
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    balance,
+    config::{
+        Item, Local, Snapshot, merge,
+        route::Route,
+        runs::{Matched, Runs},
+    },
+    error::Result,
+    exchange::Exchange,
+    live::Live,
+    log::access::AccessLog,
+    lua::Vm,
+    pipeline::target::Target,
+    upstream::{Client, resolve::Resolver},
+};
+
+/// Exchanges kept for the next request.
+const SPARE_EXCHANGES_MAX: usize = 128;
+
+/// How far the worker is on its way out.
+#[derive(Debug, Default)]
+pub struct Drain {
+    /// Answers carry `Connection: close`.
+    pub announced: Cell<bool>,
+    /// Idle connections close at once.
+    pub closing: Cell<bool>,
+    /// Wakes idle connections when `closing` is set.
+    pub notify: Notify,
+}
+
+/// A route's merge result, and what it was made from.
+struct Remembered {
+    route: Weak<Item<Route>>,
+    version: u64,
+    matched: Rc<Matched>,
+}
+
+/// One worker's half of everything.
+pub struct Gate {
+    /// Number of the worker.
+    pub worker: usize,
+    /// config.yaml.
+    pub local: RefCell<Rc<Local>>,
+    /// Objects and router.
+    pub live: RefCell<Rc<Arc<Live>>>,
+    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    globals: RefCell<Option<Rc<Arc<Runs>>>>,
+    /// The VM that serves new requests.
+    pub vm: RefCell<Rc<Vm>>,
+    /// Connections to nodes.
+    pub client: Client,
+    /// Name resolution.
+    pub resolver: Rc<Resolver>,
+    /// Balancer state of all workers.
+    pub shared: Arc<balance::Shared>,
+    targets: RefCell<HashMap<u64, Rc<Target>>>,
+    matched: RefCell<HashMap<usize, Remembered>>,
+    spare: RefCell<Vec<Box<Exchange>>>,
+    /// The access log.
+    pub access: RefCell<AccessLog>,
+    /// Shutdown.
+    pub drain: Drain,
+    /// Open client connections.
+    pub connections: Cell<usize>,
+    /// Requests served.
+    pub requests: Cell<u64>,
+    /// Counts of the whole process.
+    pub counts: Arc<crate::shared::counts::Counts>,
+}
+
+/// What a gate is made of.
+pub struct Parts {
+    /// Number of the worker.
+    pub worker: usize,
+    /// config.yaml.
+    pub local: Rc<Local>,
+    /// Objects and router.
+    pub live: Arc<Live>,
+    /// The VM.
+    pub vm: Rc<Vm>,
+    /// Connections to nodes.
+    pub client: Client,
+    /// Name resolution.
+    pub resolver: Rc<Resolver>,
+    /// Balancer state of all workers.
+    pub shared: Arc<balance::Shared>,
+    /// The access log.
+    pub access: AccessLog,
+    /// Counts of the whole process.
+    pub counts: Arc<crate::shared::counts::Counts>,
+}
+
+impl Gate {
+    /// A gate ready to serve.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let snapshot = Rc::new(Arc::clone(&parts.live.snapshot));
+        let globals = parts.live.globals.clone().map(Rc::new);
+        Self {
+            worker: parts.worker,
+            local: RefCell::new(parts.local),
+            live: RefCell::new(Rc::new(parts.live)),
+            snapshot: RefCell::new(snapshot),
+            globals: RefCell::new(globals),
+            vm: RefCell::new(parts.vm),
+            client: parts.client,
+            resolver: parts.resolver,
+            shared: parts.shared,
+            targets: RefCell::default(),
+            matched: RefCell::default(),
+            spare: RefCell::default(),
+            access: RefCell::new(parts.access),
+            drain: Drain::default(),
+            connections: Cell::new(0),
+            requests: Cell::new(0),
+            counts: parts.counts,
+        }
+    }
+
+    /// Serves new requests by `live`. Running ones keep what they started with.
+    pub fn swap_live(&self, live: Arc<Live>) {
+        *self.snapshot.borrow_mut() = Rc::new(Arc::clone(&live.snapshot));
+        *self.globals.borrow_mut() = live.globals.clone().map(Rc::new);
+        *self.live.borrow_mut() = Rc::new(live);
+        self.targets.borrow_mut().retain(|_, target| target.in_use());
+        self.matched.borrow_mut().retain(|_, known| known.route.strong_count() > 0);
+    }
+
+    /// An exchange for a new request.
+    pub fn exchange(&self) -> Box<Exchange> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes back an exchange whose request is over.
+    pub fn recycle(&self, mut x: Box<Exchange>) {
+        x.head.fields.shrink(16 << 10);
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_EXCHANGES_MAX {
+            spare.push(x);
+        }
+    }
+
+    /// Gives `x` the configuration it will see from start to end.
+    pub fn bind(&self, x: &mut Exchange) {
+        x.snapshot = Some(Rc::clone(&self.snapshot.borrow()));
+        x.globals.clone_from(&self.globals.borrow());
+    }
+
+    /// Route, service and plugin_config put together; remembered while they stay the same.
+    ///
+    /// # Errors
+    ///
+    /// A reference that leads nowhere.
+    pub fn matched(&self, route: &Arc<Item<Route>>, snapshot: &Snapshot) -> Result<Rc<Matched>> {
+        let key = Arc::as_ptr(route) as usize;
+        if let Some(known) = self.matched.borrow().get(&key)
+            && known.version == snapshot.version
+            && known.route.strong_count() > 0
+        {
+            return Ok(Rc::clone(&known.matched));
+        }
+        let merged = merge::merged(route, snapshot)?;
+        let mut all = self.matched.borrow_mut();
+        let known = all.get(&key).filter(|known| same_parts(&known.matched.merged, &merged));
+        let matched = match known {
+            Some(known) => Rc::clone(&known.matched),
+            None => Rc::new(Matched::from(merged)),
+        };
+        let (route, version) = (Arc::downgrade(route), snapshot.version);
+        all.insert(key, Remembered { route, version, matched: Rc::clone(&matched) });
+        Ok(matched)
+    }
+
+    /// The balancer state of an upstream, made at its first use.
+    pub fn target(
+        &self,
+        upstream: &Arc<crate::config::upstream::Upstream>,
+        scope: &str,
+    ) -> Result<Rc<Target>> {
+        if let Some(target) = self.targets.borrow().get(&upstream.id) {
+            return Ok(Rc::clone(target));
+        }
+        let target = Rc::new(Target::new(upstream, scope, self)?);
+        self.targets.borrow_mut().insert(upstream.id, Rc::clone(&target));
+        Ok(target)
+    }
+}
+
+fn same_parts(a: &merge::Merged, b: &merge::Merged) -> bool {
+    let same = |a: Option<usize>, b: Option<usize>| a == b;
+    Arc::ptr_eq(&a.route, &b.route)
+        && same(a.service.as_ref().map(address), b.service.as_ref().map(address))
+        && same(a.plugin_config.as_ref().map(address), b.plugin_config.as_ref().map(address))
+}
+
+fn address<T>(item: &Arc<T>) -> usize {
+    Arc::as_ptr(item) as usize
+}

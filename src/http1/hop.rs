@@ -1,0 +1,74 @@
+//! Fields that mean one connection only and are not passed on.
+
+use super::head::list;
+use crate::fields::Fields;
+
+/// Fields of one hop, whether Connection names them or not (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [&[u8]; 6] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"];
+
+/// Fields that Connection cannot take away: they mean the whole way, and a client must not
+/// be able to strip what a proxy in front of us has set.
+const END_TO_END: [&[u8]; 19] = [
+    b"host",
+    b"content-length",
+    b"content-type",
+    b"content-encoding",
+    b"content-range",
+    b"authorization",
+    b"cookie",
+    b"set-cookie",
+    b"cache-control",
+    b"date",
+    b"expect",
+    b"forwarded",
+    b"location",
+    b"origin",
+    b"referer",
+    b"trailer",
+    b"vary",
+    b"via",
+    b"x-real-ip",
+];
+
+/// What Connection holds besides names of fields, or names that go anyway.
+const UNNAMED: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
+
+/// Whether a field of this name, any case, is for one connection only.
+#[must_use]
+pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
+    is_one_of(&HOP_BY_HOP, name.as_ref())
+}
+
+/// Drops the fields of one hop and those that Connection names. Fields that mean the whole
+/// way stay even if it names them: Host, Content-*, Authorization, Cookie, X-Forwarded-*, …
+pub fn remove_hop_by_hop(fields: &mut Fields) {
+    let mut named: Vec<Vec<u8>> = Vec::new();
+    for value in fields.get_all("connection") {
+        named.extend(
+            list(value)
+                .filter(|name| !is_one_of(&UNNAMED, name) && !is_end_to_end(name))
+                .map(<[u8]>::to_ascii_lowercase),
+        );
+    }
+    if named.is_empty() {
+        fields.retain(|name, _| !is_hop_by_hop(name));
+        return;
+    }
+    // Sorted, so that a long list costs no more than its length allows.
+    named.sort_unstable();
+    fields.retain(|name, _| {
+        !is_hop_by_hop(name) && named.binary_search(&name.to_ascii_lowercase()).is_err()
+    });
+}
+
+fn is_end_to_end(name: &[u8]) -> bool {
+    let forwarded = b"x-forwarded-";
+    is_one_of(&END_TO_END, name)
+        || name.get(..forwarded.len()).is_some_and(|start| start.eq_ignore_ascii_case(forwarded))
+}
+
+#[inline]
+fn is_one_of(names: &[&[u8]], name: &[u8]) -> bool {
+    names.iter().any(|known| known.len() == name.len() && known.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,33 @@
+//! Every bound of this process that is not a key of `config.yaml`.
+//!
+//! Whatever can grow has its bound here, so that a reader finds all of them in one
+//! place. Units are the last word of each name.
+
+/// Nodes (scalars, lists, mappings) of one configuration document. 100,000 routes with a
+/// few plugins each hold about 3 million.
+pub const DOCUMENT_NODES_MAX: usize = 16_000_000;
+
+/// Bytes of one configuration document.
+pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Nesting of one configuration document, in levels.
+pub const DOCUMENT_LEVELS_MAX: usize = 64;
+
+/// Bytes that aliases (`*name`) of one document may copy, 64 per node plus its text.
+/// A document of a few lines can ask for terabytes.
+pub const DOCUMENT_ALIAS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Seconds between two scans of watched files that look for what no event told.
+pub const WATCH_SCAN_SECONDS: u64 = 1;
+
+/// Milliseconds a watched directory must be quiet before its change is reported.
+pub const WATCH_QUIET_MS: u64 = 5;
+
+/// Milliseconds after which a change is reported even if the directory never gets quiet.
+pub const WATCH_QUIET_MS_MAX: u64 = 250;
+
+/// Files of one watched directory that the scan looks at.
+pub const WATCH_FILES_MAX: usize = 10_000;
+
+/// Worker threads, whatever configuration or variables ask for.
+pub const WORKERS_MAX: usize = 1024;

@@ -1,0 +1,270 @@
+//! Calling the runner for one request, and reporting what goes wrong there.
+
+use std::rc::Rc;
+
+use super::{
+    env::Env,
+    raw::{co::Co, current::Phase},
+    slot::{self, Slot},
+    task::{self, Failure, Finish},
+    vm::{self, Phases, Plan, Vm},
+};
+use crate::{
+    clock,
+    config::runs::Runs,
+    error::{Error, Kind},
+    exchange::Exchange,
+};
+use std::sync::Arc;
+
+/// A call into the runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `rewrite` and `access`.
+    Access,
+    /// `before_proxy`.
+    BeforeProxy,
+    /// `balancer`.
+    Balancer,
+    /// `header_filter`.
+    HeaderFilter,
+    /// `body_filter` and `delayed_body_filter`.
+    BodyFilter,
+    /// `log`.
+    Log,
+}
+
+impl Call {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Access | Self::BeforeProxy => Phase::Access,
+            Self::Balancer => Phase::Balancer,
+            Self::HeaderFilter => Phase::HeaderFilter,
+            Self::BodyFilter => Phase::BodyFilter,
+            Self::Log => Phase::Log,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::BeforeProxy => "before_proxy",
+            Self::Balancer => "balancer",
+            Self::HeaderFilter => "header_filter",
+            Self::BodyFilter => "body_filter",
+            Self::Log => "log",
+        }
+    }
+
+    fn entry(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::BeforeProxy | Self::Balancer => "proxy_phase",
+            Self::HeaderFilter | Self::Log => "filter_phase",
+            Self::BodyFilter => "body_phase",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All functions ran.
+    Returned,
+    /// `ngx.exit` with this code.
+    Exited(i32),
+    /// A function raised; it was reported.
+    Failed,
+}
+
+impl Plan {
+    /// Whether the plan may run now.
+    ///
+    /// # Errors
+    ///
+    /// The plugin that is missing, or suspended for overrunning its time.
+    pub fn usable(&self) -> Result<(), String> {
+        if let Some(missing) = &self.missing {
+            return Err(missing.to_string());
+        }
+        match self.suspended.get() {
+            Some(until) if clock::now() < until => Err("(suspended: it overran its time)".to_owned()),
+            Some(_) => {
+                self.suspended.set(None);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn count_overrun(&self) {
+        let now = clock::now();
+        let mut overruns = self.overruns.borrow_mut();
+        overruns.retain(|at| now.duration_since(*at) < vm::OVERRUN_WINDOW);
+        overruns.push(now);
+        if overruns.len() >= vm::OVERRUNS_MAX {
+            overruns.clear();
+            self.suspended.set(now.checked_add(vm::SUSPENDED_FOR));
+        }
+    }
+}
+
+impl Vm {
+    /// The plan for a request; reports a failure to make it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Plugin`].
+    pub fn plan_for(
+        self: &Rc<Self>,
+        merged: &Arc<Runs>,
+        globals: Option<&Arc<Runs>>,
+        x: &mut Exchange,
+    ) -> Result<Option<Rc<Plan>>, Error> {
+        self.plan(merged, globals).map_err(|failure| {
+            self.report(None, "plan", &failure, x);
+            Kind::Plugin.into()
+        })
+    }
+
+    /// Binds `x` to this VM until [`Vm::detach`].
+    pub fn attach(self: &Rc<Self>, x: &mut Exchange, plan: Rc<Plan>) {
+        let slot = slot::of(x);
+        slot.plan = Some(plan);
+        slot.vm = Some(Rc::clone(self));
+    }
+
+    /// Frees what Lua keeps of `x`.
+    pub fn detach(x: &mut Exchange) {
+        x.lua.clear::<Slot>();
+    }
+
+    /// The plan `x` is bound to.
+    #[must_use]
+    pub fn plan_of(x: &Exchange) -> Option<&Rc<Plan>> {
+        x.lua.get::<Slot>()?.plan.as_ref()
+    }
+
+    /// VM and plan of `x`, if the plan has something to run in `phases`.
+    #[must_use]
+    pub fn bound(x: &Exchange, phases: Phases) -> Option<(Rc<Self>, Rc<Plan>)> {
+        let slot = x.lua.get::<Slot>()?;
+        let plan = slot.plan.as_ref().filter(|plan| plan.phases.any(phases))?;
+        Some((Rc::clone(slot.vm.as_ref()?), Rc::clone(plan)))
+    }
+
+    /// Runs `call` for `x`. A failing `log` function is skipped and the rest still run.
+    pub async fn call(self: &Rc<Self>, plan: &Rc<Plan>, call: Call, x: &mut Exchange) -> Ended {
+        let mut from = 0;
+        loop {
+            let Some((co, args)) = self.prepare(plan, call, x, from) else { return Ended::Failed };
+            match task::run(&self.core, co, args, Some(x), call.phase()).await {
+                Finish::Returned(co) => {
+                    self.returned(call, &co, x);
+                    self.core.recycle(co);
+                    return Ended::Returned;
+                }
+                Finish::Exited(code) => return Ended::Exited(code),
+                Finish::Failed(failure) => {
+                    let (plugin, at) = self.place(x);
+                    if failure.overrun {
+                        plan.count_overrun();
+                    }
+                    self.report(plugin.as_deref(), call.name(), &failure, x);
+                    if call != Call::Log || at <= from {
+                        return Ended::Failed;
+                    }
+                    from = at;
+                }
+            }
+        }
+    }
+
+    fn prepare(&self, plan: &Plan, call: Call, x: &mut Exchange, from: usize) -> Option<(Co, i32)> {
+        if call != Call::Access && slot::of(x).ctx.is_none() {
+            self.late_ctx(plan, x)?;
+        }
+        let co = self.entry(call.entry())?;
+        let push_plans = |co: &Co| {
+            co.push_ref(&plan_table(plan, x));
+            match &plan.globals {
+                Some(globals) => co.push_ref(&globals.table),
+                None => co.push_nil(),
+            }
+        };
+        match call {
+            Call::Access => {
+                push_plans(&co);
+                return Some((co, 2));
+            }
+            Call::BodyFilter => push_plans(&co),
+            _ => {
+                co.push_str(call.name().as_bytes());
+                push_plans(&co);
+            }
+        }
+        match &x.lua.get::<Slot>()?.ctx {
+            Some(ctx) => co.push_ref(ctx),
+            None => co.push_nil(),
+        }
+        #[allow(clippy::cast_precision_loss)] // A few dozen plugins at most.
+        co.push_num(from as f64);
+        let args = co.count() - 1;
+        Some((co, args))
+    }
+
+    /// A request that was answered before its access phase still gets a ctx for its log.
+    fn late_ctx(&self, plan: &Plan, x: &mut Exchange) -> Option<()> {
+        let co = self.entry("late_ctx")?;
+        co.push_ref(&plan.route);
+        let co = task::run_now(&self.core, co, 1, Some(x), Phase::Access).ok()?;
+        self.core.recycle(co);
+        Some(())
+    }
+
+    fn returned(&self, call: Call, co: &Co, x: &mut Exchange) {
+        if matches!(call, Call::Access | Call::BeforeProxy | Call::Balancer)
+            && let Some(id) = co.str(1).or_else(|| co.num(1).map(|id| id.to_string().into_bytes()))
+        {
+            x.upstream.chosen_id = Some(String::from_utf8_lossy(&id).into_owned());
+        }
+    }
+
+    /// Which plugin runs for `x`, and at which place of its phase.
+    fn place(&self, x: &mut Exchange) -> (Option<String>, usize) {
+        let Some(co) = self.entry("place") else { return (None, 0) };
+        match &slot::of(x).ctx {
+            Some(ctx) => co.push_ref(ctx),
+            None => return (None, 0),
+        }
+        let Ok(co) = task::run_now(&self.core, co, 1, None, Phase::Init) else { return (None, 0) };
+        let name = co.str(1).map(|name| String::from_utf8_lossy(&name).into_owned());
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A small count.
+        let at = co.num(2).unwrap_or(0.0) as usize;
+        self.core.recycle(co);
+        (name, at)
+    }
+
+    fn report(&self, plugin: Option<&str>, phase: &str, failure: &Failure, x: &mut Exchange) {
+        let route = x.route_id().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let line = format!(
+            "[lua] plugin {} failed in {phase} on route {route}: {}\n{}",
+            plugin.unwrap_or("-"),
+            failure.message,
+            failure.traceback
+        );
+        Env::log_request(4, x, &line);
+        let hook = self.core.env.on_error.borrow().clone();
+        if self.raised.borrow_mut().insert(failure.message.clone())
+            && let Some(hook) = hook
+        {
+            hook(self.core.generation, &failure.message);
+        }
+    }
+}
+
+/// The route's plan table: the consumer's if one was merged in.
+fn plan_table<'a>(plan: &'a Plan, x: &'a Exchange) -> &'a super::raw::co::Ref {
+    let merged = x.lua.get::<Slot>().and_then(|slot| slot.merged.as_ref());
+    merged.map_or(&plan.route, |merged| &merged.route)
+}

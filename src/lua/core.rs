@@ -1,0 +1,146 @@
+//! What every piece of one VM shares: its state, its watchdog, and the operation a
+//! host function just asked to wait for.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    rc::{Rc, Weak},
+};
+
+use super::{
+    env::Env,
+    raw::{
+        co::{Co, Ref, Value},
+        heap::Heap,
+        state::State,
+        watch::Watch,
+    },
+};
+
+/// How many finished coroutines a VM keeps for the next request.
+const SPARE_COROUTINES_MAX: usize = 256;
+
+/// Something a coroutine waits for.
+pub(crate) enum Op {
+    /// A future; its values become the results of the host function.
+    Wait(Pin<Box<dyn Future<Output = Vec<Value>>>>),
+    /// The whole request body, into memory.
+    ReadBody {
+        /// The bound; beyond it the read fails.
+        bytes_max: u64,
+    },
+    /// `ngx.exit`: the coroutine is never resumed.
+    Exit(i32),
+    /// A light thread to start: its function and arguments lie on its stack.
+    Spawn(Co, i32),
+    /// The end of any of these light threads.
+    Join(Vec<usize>),
+}
+
+/// One VM of one worker.
+pub(crate) struct Core {
+    spare: RefCell<Vec<Co>>,
+    pending: RefCell<Option<Op>>,
+    kills: RefCell<Vec<usize>>,
+    me: Weak<Self>,
+    watch: Watch,
+    state: State,
+    /// The code generation this VM runs.
+    pub(crate) generation: u64,
+    /// Set when the VM no longer serves: timers end, `ngx.worker.exiting()` is true.
+    pub(crate) retired: Cell<bool>,
+    /// Wakes the timers when the VM retires.
+    pub(crate) retire: tokio::sync::Notify,
+    /// Timers waiting and running.
+    pub(crate) timers: (Cell<usize>, Cell<usize>),
+    /// What the worker offers.
+    pub(crate) env: Rc<Env>,
+}
+
+impl Core {
+    pub(crate) fn new(env: Rc<Env>, generation: u64) -> Result<Rc<Self>, String> {
+        let settings = &env.settings;
+        let state = State::new(settings.resume_bytes_max, settings.vm_bytes_max)?;
+        let watch = Watch::new(&state, settings.budget);
+        Ok(Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            spare: RefCell::default(),
+            pending: RefCell::default(),
+            kills: RefCell::default(),
+            watch,
+            state,
+            generation,
+            retired: Cell::new(false),
+            retire: tokio::sync::Notify::new(),
+            timers: (Cell::new(0), Cell::new(0)),
+            env,
+        }))
+    }
+
+    /// The owner of `self`, for tasks that outlive the call.
+    pub(crate) fn owned(&self) -> Option<Rc<Self>> {
+        self.me.upgrade()
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn lua(&self) -> &mlua::Lua {
+        self.state.lua()
+    }
+
+    pub(crate) fn heap(&self) -> &Heap {
+        self.state.heap()
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// A coroutine with an empty stack, a used one if there is one.
+    pub(crate) fn coroutine(&self) -> Co {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Co::create(&self.state))
+    }
+
+    /// Takes back a coroutine whose function returned; one that failed is dropped instead.
+    pub(crate) fn recycle(&self, co: Co) {
+        co.clear();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_COROUTINES_MAX {
+            spare.push(co);
+        }
+    }
+
+    /// Called by a host function that is about to yield.
+    pub(crate) fn suspend(&self, op: Op) {
+        *self.pending.borrow_mut() = Some(op);
+    }
+
+    /// What the host function that just yielded waits for.
+    pub(crate) fn take_pending(&self) -> Option<Op> {
+        self.pending.borrow_mut().take()
+    }
+
+    /// Asks for the end of light thread `id`.
+    pub(crate) fn kill(&self, id: usize) {
+        self.kills.borrow_mut().push(id);
+    }
+
+    pub(crate) fn take_kills(&self) -> Vec<usize> {
+        std::mem::take(&mut self.kills.borrow_mut())
+    }
+
+    /// Keeps a value of mlua's for the hot path.
+    pub(crate) fn keep(&self, value: impl mlua::IntoLua) -> mlua::Result<Ref> {
+        self.state.keep(value)
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Core(generation {})", self.generation)
+    }
+}

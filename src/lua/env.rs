@@ -1,0 +1,126 @@
+//! What a worker offers to its VMs.
+
+use std::{
+    cell::{Cell, RefCell},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    config::Snapshot,
+    exchange::{Exchange, vars},
+    log::error_log::{self, Level},
+    shared::{dicts::Dicts, metrics::Registry},
+    upstream::resolve::Resolver,
+};
+
+/// Bounds and settings of a VM.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What one resume may allocate, in bytes.
+    pub resume_bytes_max: usize,
+    /// What a VM may hold before garbage is collected at once, in bytes.
+    pub vm_bytes_max: usize,
+    /// What one resume may take.
+    pub budget: Duration,
+    /// `max_pending_timers`.
+    pub pending_timers_max: usize,
+    /// `max_running_timers`.
+    pub running_timers_max: usize,
+    /// What a plugin may read of a request body into memory, in bytes.
+    pub body_bytes_max: u64,
+    /// The prefix: holds `conf/`, `logs/`, `plugins/`.
+    pub prefix: PathBuf,
+}
+
+/// One worker, as Lua sees it.
+pub(crate) struct Env {
+    /// Bounds.
+    pub(crate) settings: Settings,
+    /// Number of this worker, from 0; the control VM has `workers`.
+    pub(crate) worker: usize,
+    /// How many workers there are.
+    pub(crate) workers: usize,
+    /// Whether this VM serves requests: the control VM only checks, and has no runtime.
+    pub(crate) serves: bool,
+    /// Whether the process is going down.
+    pub(crate) exiting: Cell<bool>,
+    /// The configuration outside of requests.
+    pub(crate) snapshot: RefCell<Arc<Snapshot>>,
+    /// config.yaml, merged over the defaults.
+    pub(crate) local: RefCell<Arc<serde_json::Value>>,
+    /// `ngx.shared`.
+    pub(crate) dicts: Arc<Dicts>,
+    /// Metrics of the process.
+    pub(crate) metrics: Arc<Registry>,
+    /// Name resolution.
+    pub(crate) resolver: Option<Rc<Resolver>>,
+    /// Called for an uncaught error outside of a request.
+    pub(crate) on_error: RefCell<Option<Rc<dyn Fn(u64, &str)>>>,
+}
+
+impl Env {
+    /// What worker `number` of `workers` offers; without a resolver it only checks.
+    pub(crate) fn new(
+        settings: Settings,
+        (worker, workers): (usize, usize),
+        snapshot: Arc<Snapshot>,
+        local: Arc<serde_json::Value>,
+        (dicts, metrics): (Arc<Dicts>, Arc<Registry>),
+        resolver: Option<Rc<Resolver>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            settings,
+            worker,
+            workers,
+            serves: resolver.is_some(),
+            exiting: Cell::new(false),
+            snapshot: RefCell::new(snapshot),
+            local: RefCell::new(local),
+            dicts,
+            metrics,
+            resolver,
+            on_error: RefCell::default(),
+        })
+    }
+
+    /// Logs a line that no request is to blame for. `level` is nginx's number.
+    pub(crate) fn log_lua(&self, level: u8, message: &str) {
+        let context = error_log::Context::default();
+        error_log::log(level_of(level), &context, format!("[lua] {message}").as_bytes());
+    }
+
+    /// Logs a line with the request it belongs to.
+    pub(crate) fn log_request(level: u8, x: &Exchange, message: &str) {
+        log_about(level_of(level), x, message);
+    }
+}
+
+/// The level of a number as Lua has it; numbers that mean nothing are errors.
+pub(crate) fn level_of(number: u8) -> Level {
+    Level::from_number(i64::from(number)).unwrap_or(Level::Error)
+}
+
+/// Logs a line with the request it belongs to.
+pub(crate) fn log_about(level: Level, x: &Exchange, message: &str) {
+    if !error_log::enabled(level) {
+        return;
+    }
+    let client = x.remote.ip().to_string();
+    let request = vars::request_line(x);
+    let upstream = x.upstream.attempts.last().map(|attempt| {
+        format!("http://{}{}", attempt.addr, String::from_utf8_lossy(&x.forward)).into_bytes()
+    });
+    let context = error_log::Context {
+        connection: Some(x.serial),
+        client: Some(&client),
+        server: Some("_"),
+        request: Some(&request),
+        upstream: upstream.as_deref(),
+        host: x.head.fields.get("host"),
+        referrer: x.head.fields.get("referer"),
+    };
+    error_log::log(level, &context, message.as_bytes());
+}

@@ -1,0 +1,87 @@
+//! Host functions that need the current request, the scheduler or the configuration.
+//!
+//! They are plain safe functions over [`Frame`]; what is pure and synchronous lives in
+//! `lua::api` instead. `lua/moongate/` and the shelves are their only callers.
+
+mod conf;
+mod flow;
+mod request;
+mod response;
+pub(crate) mod socket;
+
+use std::rc::Rc;
+
+use super::{
+    core::Core,
+    raw::frame::{Called, Frame, Outcome},
+};
+
+/// One value was pushed.
+const ONE: Called = Ok(Outcome::Return(1));
+/// Nothing was pushed.
+const NONE: Called = Ok(Outcome::Return(0));
+
+/// Puts every host function of this module into `table`.
+///
+/// # Errors
+///
+/// When Lua has no memory for it.
+pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
+    request::register(core, table)?;
+    response::register(core, table)?;
+    flow::register(core, table)?;
+    conf::register(core, table)?;
+    socket::register(core, table)
+}
+
+/// Pushes a string or nil.
+fn push_option(frame: &mut Frame<'_>, value: Option<&[u8]>) -> Called {
+    match value {
+        Some(value) => frame.push_str(value),
+        None => frame.push_nil(),
+    }
+    ONE
+}
+
+/// Pushes `nil, message`.
+fn push_failure(frame: &mut Frame<'_>, message: &str) -> Called {
+    frame.push_nil();
+    frame.push_str(message.as_bytes());
+    Ok(Outcome::Return(2))
+}
+
+/// Pushes a table of header fields: lower-case names, repeated ones as arrays.
+/// Returns whether there were more than `max`; 0 is no bound.
+fn push_fields(frame: &mut Frame<'_>, fields: &crate::fields::Fields, max: usize, raw: bool) -> bool {
+    let total = fields.len();
+    let taken = if max == 0 { total } else { total.min(max) };
+    let list: Vec<(Vec<u8>, &[u8])> = fields
+        .iter()
+        .take(taken)
+        .map(|(name, value)| {
+            (if raw { name.to_vec() } else { name.to_ascii_lowercase() }, value)
+        })
+        .collect();
+    frame.push_table(0, list.len());
+    for (n, (name, value)) in list.iter().enumerate() {
+        if list[..n].iter().any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        frame.push_str(name);
+        let rest: Vec<&[u8]> =
+            list[n + 1..].iter().filter(|(other, _)| other == name).map(|(_, value)| *value).collect();
+        if rest.is_empty() {
+            frame.push_str(value);
+        } else {
+            frame.push_table(rest.len() + 1, 0);
+            frame.push_str(value);
+            frame.set_index(1);
+            for (value, at) in rest.iter().zip(2..) {
+                frame.push_str(value);
+                frame.set_index(at);
+            }
+        }
+        frame.set_pair();
+    }
+    total > taken
+}

@@ -1,0 +1,326 @@
+//! `host.var_*` and `host.req_*`: the request as plugins read and change it.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use bytes::Bytes;
+
+use super::{NONE, ONE, push_failure, push_fields, push_option};
+use crate::{
+    exchange::{Exchange, vars},
+    fields::Fields,
+    lua::{
+        core::{Core, Op},
+        raw::frame::{Called, Frame, Kind, Outcome, Raise},
+    },
+    parse,
+};
+
+/// Fields a table of headers holds unless the caller says otherwise; nginx's number.
+const HEADERS_MAX: f64 = 100.0;
+
+pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
+    let state = core.state();
+    state.host_function(table, "var_get", var_get)?;
+    state.host_function(table, "var_set", var_set)?;
+    state.host_function(table, "req_method", req_method)?;
+    state.host_function(table, "req_set_method", req_set_method)?;
+    state.host_function(table, "req_http_version", req_http_version)?;
+    state.host_function(table, "req_start_time", req_start_time)?;
+    state.host_function(table, "req_header", req_header)?;
+    state.host_function(table, "req_headers", req_headers)?;
+    state.host_function(table, "req_set_header", req_set_header)?;
+    state.host_function(table, "req_add_header", req_add_header)?;
+    state.host_function(table, "req_raw_header", req_raw_header)?;
+    state.host_function(table, "req_uri", req_uri)?;
+    state.host_function(table, "req_set_uri", req_set_uri)?;
+    state.host_function(table, "req_args", req_args)?;
+    state.host_function(table, "req_set_args", req_set_args)?;
+    state.host_function(table, "req_read_body", req_read_body)?;
+    state.host_function(table, "req_body", req_body)?;
+    state.host_function(table, "req_set_body", req_set_body)?;
+    state.host_function(table, "req_discard_body", req_discard_body)?;
+    state.host_function(table, "req_set_real_ip", req_set_real_ip)?;
+    state.host_function(table, "req_param", req_param)?;
+    state.host_function(table, "req_params", req_params)
+}
+
+fn var_get(frame: &mut Frame<'_>) -> Called {
+    let name = frame.need_str(1, "var_get")?;
+    let x = frame.exchange()?;
+    let value = vars::get(x, name);
+    push_option(frame, value.as_deref())
+}
+
+fn var_set(frame: &mut Frame<'_>) -> Called {
+    let name = frame.need_str(1, "var_set")?;
+    let value = frame.str(2);
+    let x = frame.exchange()?;
+    match name {
+        b"args" | b"query_string" => set_args(x, value.unwrap_or_default()),
+        b"request_method" | b"request" | b"http_host" | b"status" | b"document_uri" => {
+            let name = String::from_utf8_lossy(name);
+            return Err(Raise(format!("variable \"{name}\" not changeable")));
+        }
+        _ => x.set_var(name, value),
+    }
+    NONE
+}
+
+fn req_method(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_str(&x.method);
+    ONE
+}
+
+fn req_set_method(frame: &mut Frame<'_>) -> Called {
+    let method = frame.need_str(1, "set_method")?;
+    if method.is_empty() || !method.iter().all(u8::is_ascii_alphabetic) {
+        return Err(Raise::new("unsupported HTTP method"));
+    }
+    let x = frame.exchange()?;
+    x.method.clear();
+    x.method.extend_from_slice(method);
+    NONE
+}
+
+fn req_http_version(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_num(match (x.conn.http2, x.head.minor()) {
+        (true, _) => 2.0,
+        (_, 0) => 1.0,
+        _ => 1.1,
+    });
+    ONE
+}
+
+fn req_start_time(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    let millis = u32::try_from(x.started_wall.as_millis() % 1000).unwrap_or(0);
+    #[allow(clippy::cast_precision_loss)] // Seconds since 1970 are far below 2^52.
+    frame.push_num(x.started_wall.as_secs() as f64 + f64::from(millis) / 1000.0);
+    ONE
+}
+
+/// One header, as nginx's `$http_name` has it: repeated ones joined.
+fn req_header(frame: &mut Frame<'_>) -> Called {
+    let name = frame.need_str(1, "header")?;
+    let x = frame.exchange()?;
+    let Ok(name) = std::str::from_utf8(name) else { return push_option(frame, None) };
+    if x.head.fields.count(name) < 2 {
+        return push_option(frame, x.head.fields.get(name));
+    }
+    let glue: &[u8] = if name.eq_ignore_ascii_case("cookie") { b"; " } else { b", " };
+    let joined = x.head.fields.get_all(name).collect::<Vec<_>>().join(glue);
+    frame.push_str(&joined);
+    ONE
+}
+
+fn req_headers(frame: &mut Frame<'_>) -> Called {
+    let max = frame.num(1).unwrap_or(HEADERS_MAX).max(0.0);
+    let raw = frame.truth(2);
+    let x = frame.exchange()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above; saturates.
+    let truncated = push_fields(frame, &x.head.fields, max as usize, raw);
+    if !truncated {
+        return ONE;
+    }
+    frame.push_str(b"truncated");
+    Ok(Outcome::Return(2))
+}
+
+fn header_name<'f>(frame: &Frame<'f>, function: &str) -> Result<&'f str, Raise> {
+    std::str::from_utf8(frame.need_str(1, function)?)
+        .map_err(|_| Raise(format!("bad argument #1 to '{function}' (header name expected)")))
+}
+
+fn req_set_header(frame: &mut Frame<'_>) -> Called {
+    let name = header_name(frame, "set_header")?;
+    let values = match frame.kind(2) {
+        Kind::Table => frame.strings(2),
+        Kind::None | Kind::Nil => Vec::new(),
+        _ => vec![scalar(frame, 2)],
+    };
+    let x = frame.exchange()?;
+    x.head.fields.remove(name);
+    for value in &values {
+        put(&mut x.head.fields, name, value, false)?;
+    }
+    if name.eq_ignore_ascii_case("host") && let Some(value) = values.first() {
+        x.host = parse::host_of(value);
+    }
+    NONE
+}
+
+fn req_add_header(frame: &mut Frame<'_>) -> Called {
+    let name = header_name(frame, "add_header")?;
+    let values =
+        if frame.kind(2) == Kind::Table { frame.strings(2) } else { vec![scalar(frame, 2)] };
+    let x = frame.exchange()?;
+    for value in &values {
+        put(&mut x.head.fields, name, value, false)?;
+    }
+    NONE
+}
+
+/// A header value as Lua's tostring would print it.
+pub(super) fn scalar(frame: &Frame<'_>, at: i32) -> Vec<u8> {
+    match frame.kind(at) {
+        Kind::Bool => frame.truth(at).to_string().into_bytes(),
+        _ => frame.str(at).unwrap_or_default().to_vec(),
+    }
+}
+
+/// Line breaks and other control bytes become percent-encoded, as OpenResty does it.
+fn without_controls(value: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let bad = |byte: &u8| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f;
+    if !value.iter().any(bad) {
+        return value.into();
+    }
+    let mut clean = Vec::with_capacity(value.len() + 8);
+    for byte in value {
+        if bad(byte) {
+            clean.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            clean.push(*byte);
+        }
+    }
+    clean.into()
+}
+
+/// Sets or adds a field; a name that is no header name raises.
+pub(super) fn put(fields: &mut Fields, name: &str, value: &[u8], replace: bool) -> Result<(), Raise> {
+    let value = without_controls(value);
+    let done = if replace { fields.set(name, value) } else { fields.add(name, value) };
+    done.map_err(|error| Raise(format!("bad header '{}': {error:?}", name.escape_debug())))
+}
+
+fn req_raw_header(frame: &mut Frame<'_>) -> Called {
+    let no_line = frame.truth(1);
+    let x = frame.exchange()?;
+    let raw = x.head.raw();
+    let start = if no_line { memchr::memchr(b'\n', raw).map_or(0, |at| at + 1) } else { 0 };
+    frame.push_str(&raw[start..]);
+    ONE
+}
+
+fn req_uri(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_str(&x.path);
+    ONE
+}
+
+fn req_set_uri(frame: &mut Frame<'_>) -> Called {
+    let path = frame.need_str(1, "set_uri")?;
+    if path.is_empty() {
+        return Err(Raise::new("attempt to use zero-length uri"));
+    }
+    let x = frame.exchange()?;
+    x.path.clear();
+    x.path.extend_from_slice(path);
+    x.rewritten = true;
+    NONE
+}
+
+fn req_args(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_str(&x.args);
+    ONE
+}
+
+fn set_args(x: &mut Exchange, args: &[u8]) {
+    x.args.clear();
+    x.args.extend_from_slice(args);
+    x.rewritten = true;
+}
+
+fn req_set_args(frame: &mut Frame<'_>) -> Called {
+    let args = frame.need_str(1, "set_uri_args")?;
+    set_args(frame.exchange()?, args);
+    NONE
+}
+
+fn req_read_body(frame: &mut Frame<'_>) -> Called {
+    let core = frame.core()?;
+    let settings_max = core.env.settings.body_bytes_max;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let bytes_max = frame.num(1).map_or(settings_max, |max| max.max(0.0) as u64).min(settings_max);
+    let x = frame.exchange()?;
+    if let Some(body) = &x.body.held {
+        if body.len() as u64 > bytes_max {
+            return too_large(frame, bytes_max);
+        }
+        return push_option(frame, x.body.present.then_some(&body[..]));
+    }
+    if !x.body.present {
+        return push_option(frame, None);
+    }
+    if x.body.length.is_some_and(|length| length > bytes_max) {
+        return too_large(frame, bytes_max);
+    }
+    core.suspend(Op::ReadBody { bytes_max });
+    Ok(Outcome::Yield)
+}
+
+fn too_large(frame: &mut Frame<'_>, bytes_max: u64) -> Called {
+    frame.push_nil();
+    frame.push_nil();
+    frame.push_str(format!("request body is larger than {bytes_max} bytes").as_bytes());
+    Ok(Outcome::Return(3))
+}
+
+fn req_body(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    let body = x.body.held.clone();
+    push_option(frame, body.as_deref().filter(|body| !body.is_empty()))
+}
+
+fn req_set_body(frame: &mut Frame<'_>) -> Called {
+    let body = frame.need_str(1, "set_body_data")?;
+    let x = frame.exchange()?;
+    x.body.replace(Bytes::copy_from_slice(body));
+    let length = itoa::Buffer::new().format(body.len()).to_owned();
+    put(&mut x.head.fields, "Content-Length", length.as_bytes(), true)?;
+    x.head.fields.remove("transfer-encoding");
+    NONE
+}
+
+fn req_discard_body(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    x.body.replace(Bytes::new());
+    NONE
+}
+
+/// Changes what `$remote_addr` and `$remote_port` say.
+fn req_set_real_ip(frame: &mut Frame<'_>) -> Called {
+    let address = frame.need_str(1, "set_real_ip")?;
+    let port = frame.num(2);
+    let x = frame.exchange()?;
+    let Some(address) = std::str::from_utf8(address).ok().and_then(|text| text.parse().ok()) else {
+        return push_failure(frame, "bad address");
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let port = port.map_or(x.remote.port(), |port| port as u16);
+    x.remote = SocketAddr::new(address, port);
+    frame.push_bool(true);
+    ONE
+}
+
+/// One captured route parameter.
+fn req_param(frame: &mut Frame<'_>) -> Called {
+    let name = frame.need_str(1, "param")?;
+    let x = frame.exchange()?;
+    let value = x.params.iter().find(|(known, _)| known.as_bytes() == name);
+    push_option(frame, value.map(|(_, value)| &value[..]))
+}
+
+/// All of them, as a table.
+fn req_params(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_table(0, x.params.len());
+    for (name, value) in &x.params {
+        frame.push_str(name.as_bytes());
+        frame.push_str(value);
+        frame.set_pair();
+    }
+    ONE
+}

@@ -1,0 +1,191 @@
+//! `host.resp_*`, `host.print`, `host.chunk`: the response as plugins read and change it.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{NONE, ONE, push_fields, push_option, request};
+use crate::{
+    exchange::{Exchange, Origin},
+    lua::{
+        core::Core,
+        raw::frame::{Called, Frame, Kind, Outcome, Raise},
+    },
+};
+
+pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
+    let state = core.state();
+    state.host_function(table, "resp_status", resp_status)?;
+    state.host_function(table, "resp_set_status", resp_set_status)?;
+    state.host_function(table, "resp_header", resp_header)?;
+    state.host_function(table, "resp_headers", resp_headers)?;
+    state.host_function(table, "resp_set_header", resp_set_header)?;
+    state.host_function(table, "resp_add_header", resp_add_header)?;
+    state.host_function(table, "resp_source", resp_source)?;
+    state.host_function(table, "headers_sent", headers_sent)?;
+    state.host_function(table, "print", print)?;
+    state.host_function(table, "chunk", chunk)?;
+    state.host_function(table, "set_chunk", set_chunk)?;
+    state.host_function(table, "set_eof", set_eof)
+}
+
+fn resp_status(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_num(f64::from(x.response.status));
+    ONE
+}
+
+fn resp_set_status(frame: &mut Frame<'_>) -> Called {
+    let status = frame.need_num(1, "status")?;
+    if !(100.0..=999.0).contains(&status) {
+        return Err(Raise(format!("invalid response status: {status}")));
+    }
+    let x = frame.exchange()?;
+    if x.response.head_sent {
+        crate::lua::env::Env::log_request(4, x, "[lua] attempt to set ngx.status after sending out response headers");
+        return NONE;
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked above.
+    {
+        x.response.status = status as u16;
+    }
+    NONE
+}
+
+fn name_of<'f>(frame: &Frame<'f>) -> Result<&'f str, Raise> {
+    std::str::from_utf8(frame.need_str(1, "header")?)
+        .map_err(|_| Raise::new("bad header name: not UTF-8"))
+}
+
+/// Fields the driver writes itself: kept out of `fields`, so that they are never doubled.
+fn length_text(x: &Exchange, name: &str) -> Option<String> {
+    name.eq_ignore_ascii_case("content-length").then(|| x.response.length)?.map(|n| n.to_string())
+}
+
+fn resp_header(frame: &mut Frame<'_>) -> Called {
+    let name = name_of(frame)?;
+    let x = frame.exchange()?;
+    if let Some(length) = length_text(x, name) {
+        return push_option(frame, Some(length.as_bytes()));
+    }
+    let fields = &x.response.fields;
+    if fields.count(name) < 2 {
+        return push_option(frame, fields.get(name));
+    }
+    let values: Vec<&[u8]> = fields.get_all(name).collect();
+    frame.push_table(values.len(), 0);
+    for (value, at) in values.iter().zip(1..) {
+        frame.push_str(value);
+        frame.set_index(at);
+    }
+    ONE
+}
+
+fn resp_headers(frame: &mut Frame<'_>) -> Called {
+    let max = frame.num(1).unwrap_or(100.0).max(0.0);
+    let raw = frame.truth(2);
+    let x = frame.exchange()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above; saturates.
+    let truncated = push_fields(frame, &x.response.fields, max as usize, raw);
+    if let Some(length) = x.response.length {
+        frame.push_str(if raw { b"Content-Length" } else { b"content-length" });
+        frame.push_str(length.to_string().as_bytes());
+        frame.set_pair();
+    }
+    if !truncated {
+        return ONE;
+    }
+    frame.push_str(b"truncated");
+    Ok(Outcome::Return(2))
+}
+
+fn resp_set_header(frame: &mut Frame<'_>) -> Called {
+    let name = name_of(frame)?;
+    let values = match frame.kind(2) {
+        Kind::Table => frame.strings(2),
+        Kind::None | Kind::Nil => Vec::new(),
+        _ => vec![request::scalar(frame, 2)],
+    };
+    let x = frame.exchange()?;
+    if name.eq_ignore_ascii_case("content-length") {
+        x.response.length =
+            values.first().and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+        return NONE;
+    }
+    if name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("transfer-encoding") {
+        return NONE;
+    }
+    match &values[..] {
+        [value] => {
+            request::put(&mut x.response.fields, name, value, true)?;
+        }
+        values => {
+            x.response.fields.remove(name);
+            for value in values {
+                request::put(&mut x.response.fields, name, value, false)?;
+            }
+        }
+    }
+    NONE
+}
+
+fn resp_add_header(frame: &mut Frame<'_>) -> Called {
+    let name = name_of(frame)?;
+    let values = if frame.kind(2) == Kind::Table {
+        frame.strings(2)
+    } else {
+        vec![request::scalar(frame, 2)]
+    };
+    let x = frame.exchange()?;
+    for value in &values {
+        request::put(&mut x.response.fields, name, value, false)?;
+    }
+    NONE
+}
+
+/// Who made the response, as `core.response.get_response_source` names it.
+fn resp_source(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_str(match x.response.origin {
+        Origin::Upstream => b"upstream",
+        Origin::Failure => b"nginx",
+        Origin::Gateway | Origin::None => b"apisix",
+    });
+    ONE
+}
+
+fn headers_sent(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_bool(x.response.head_sent);
+    ONE
+}
+
+/// Appends to the body of an answer made in Lua.
+fn print(frame: &mut Frame<'_>) -> Called {
+    let text = frame.need_str(1, "print")?;
+    let x = frame.exchange()?;
+    x.response.printed.extend_from_slice(text);
+    NONE
+}
+
+fn chunk(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    frame.push_str(&x.chunk.data);
+    frame.push_bool(x.chunk.eof);
+    Ok(Outcome::Return(2))
+}
+
+fn set_chunk(frame: &mut Frame<'_>) -> Called {
+    let data = frame.str(1).map(Bytes::copy_from_slice).unwrap_or_default();
+    let x = frame.exchange()?;
+    x.chunk.data = data;
+    x.chunk.changed = true;
+    NONE
+}
+
+fn set_eof(frame: &mut Frame<'_>) -> Called {
+    let eof = frame.truth(1);
+    let x = frame.exchange()?;
+    x.chunk.eof = eof;
+    NONE
+}

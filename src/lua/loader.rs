@@ -1,0 +1,214 @@
+//! Where `require` finds Lua files.
+//!
+//! A [`Generation`] is one consistent view of all files: a file is read once, by whoever
+//! asks first, and every VM of the generation sees those bytes. So all workers run the
+//! same code even while somebody writes to the directory.
+//!
+//! Disk comes before what is embedded in the binary: `extra_lua_path`, then the plugin
+//! directories, then `<prefix>/lua`.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use include_dir::{Dir, include_dir};
+
+static LUA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/lua");
+static PLUGINS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/plugins");
+
+/// The module name of a plugin starts with this.
+pub(crate) const PLUGIN_PREFIX: &str = "apisix.plugins.";
+
+/// Where files are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `extra_lua_path`: templates with `?`.
+    pub extra: Vec<String>,
+    /// Directories whose files are plugins: `<prefix>/plugins`, `/plugins`, ….
+    pub plugins: Vec<PathBuf>,
+    /// Directories laid out like our `lua/`.
+    pub lua: Vec<PathBuf>,
+    /// `extra_lua_cpath`: templates for C modules.
+    pub extra_c: Vec<String>,
+}
+
+impl Places {
+    /// Every directory whose change may change the code.
+    #[must_use]
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let extra = self.extra.iter().filter_map(|template| {
+            let root = template.split('?').next()?;
+            Some(Path::new(root).to_path_buf())
+        });
+        extra.chain(self.plugins.iter().cloned()).chain(self.lua.iter().cloned()).collect()
+    }
+
+    /// The files that may hold module `name`, first choice first.
+    fn candidates(&self, name: &str) -> Vec<PathBuf> {
+        let path = name.replace('.', "/");
+        let mut files: Vec<PathBuf> = self
+            .extra
+            .iter()
+            .filter(|template| !template.is_empty())
+            .map(|template| PathBuf::from(template.replace('?', &path)))
+            .collect();
+        if let Some(plugin) = name.strip_prefix(PLUGIN_PREFIX) {
+            let plugin = plugin.replace('.', "/");
+            for directory in &self.plugins {
+                files.push(directory.join(format!("{plugin}.lua")));
+                files.push(directory.join(&plugin).join("init.lua"));
+            }
+        }
+        for directory in &self.lua {
+            files.push(directory.join(format!("{path}.lua")));
+            files.push(directory.join(&path).join("init.lua"));
+        }
+        files
+    }
+}
+
+/// A Lua file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What error messages call it.
+    pub name: String,
+    /// Its text.
+    pub text: Arc<[u8]>,
+}
+
+/// One view of all Lua files.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counts up with every reload.
+    pub id: u64,
+    places: Places,
+    /// What was found on disk; `None` for a file that was not there.
+    files: Mutex<BTreeMap<PathBuf, Option<Source>>>,
+}
+
+impl Generation {
+    /// A fresh view.
+    #[must_use]
+    pub fn new(id: u64, places: Places) -> Self {
+        Self { id, places, files: Mutex::default() }
+    }
+
+    /// Where it looks.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Finds module `name`.
+    ///
+    /// # Errors
+    ///
+    /// When a file is there but cannot be read.
+    pub fn find(&self, name: &str) -> Result<Option<Source>, String> {
+        for path in self.places.candidates(name) {
+            if let Some(source) = self.read(&path)? {
+                return Ok(Some(source));
+            }
+        }
+        Ok(embedded(name))
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Source>, String> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = files.get(path) {
+            return Ok(known.clone());
+        }
+        let found = match fs::read(path) {
+            Ok(text) => Some(Source { name: path.display().to_string(), text: text.into() }),
+            Err(error) if missing(&error) => None,
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        files.insert(path.to_path_buf(), found.clone());
+        Ok(found)
+    }
+
+    /// Whether `other` saw the same files with the same content, as far as both looked.
+    #[must_use]
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.places == other.places && self.snapshot() == other.snapshot()
+    }
+
+    /// The files whose content differs from what `older` saw.
+    #[must_use]
+    pub fn changed_since(&self, older: &Self) -> Vec<String> {
+        let (new, old) = (self.snapshot(), older.snapshot());
+        new.iter()
+            .filter(|(path, source)| old.get(*path).is_some_and(|known| known != *source))
+            .map(|(path, _)| path.display().to_string())
+            .collect()
+    }
+
+    /// Whether any file on disk differs from what this view read.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.snapshot().iter().any(|(path, source)| {
+            let now = fs::read(path).ok();
+            now.as_deref() != source.as_ref().map(|source| &source.text[..])
+        })
+    }
+
+    fn snapshot(&self) -> BTreeMap<PathBuf, Option<Source>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a plugin of this name exists, loaded or not.
+    #[must_use]
+    pub fn has_plugin(&self, name: &str) -> bool {
+        matches!(self.find(&format!("{PLUGIN_PREFIX}{name}")), Ok(Some(_)))
+    }
+}
+
+fn missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A module out of the binary.
+fn embedded(name: &str) -> Option<Source> {
+    let path = name.replace('.', "/");
+    let (shelf, root, path) = match name.strip_prefix(PLUGIN_PREFIX) {
+        Some(plugin) => ("plugins", &PLUGINS, plugin.replace('.', "/")),
+        None => ("lua", &LUA, path),
+    };
+    [format!("{path}.lua"), format!("{path}/init.lua")].into_iter().find_map(|file| {
+        let found = root.get_file(&file)?;
+        Some(Source { name: format!("{shelf}/{file}"), text: found.contents().into() })
+    })
+}
+
+/// Makes `require` look into `generation` right after `package.preload`.
+///
+/// # Errors
+///
+/// When Lua has no memory for it.
+pub(crate) fn install(lua: &mlua::Lua, generation: &Arc<Generation>) -> mlua::Result<()> {
+    let view = Arc::clone(generation);
+    let search = lua.create_function(move |lua, name: String| {
+        let source = match view.find(&name) {
+            Ok(Some(source)) => source,
+            Ok(None) => {
+                let text = format!("\n\tno file for '{name}' in moongate's directories");
+                return Ok(mlua::Value::String(lua.create_string(text)?));
+            }
+            Err(text) => return Err(mlua::Error::RuntimeError(text)),
+        };
+        let chunk = lua.load(&source.text[..]).set_name(format!("@{}", source.name));
+        Ok(mlua::Value::Function(chunk.into_function()?))
+    })?;
+    let package: mlua::Table = lua.globals().get("package")?;
+    let loaders: mlua::Table = package.get("loaders")?;
+    loaders.raw_insert(2, search)?;
+    let places = generation.places();
+    if !places.extra_c.is_empty() {
+        let standard: String = package.get("cpath")?;
+        package.set("cpath", format!("{};{standard}", places.extra_c.join(";")))?;
+    }
+    Ok(())
+}

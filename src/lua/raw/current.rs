@@ -1,0 +1,105 @@
+//! What the VM of this thread works for right now.
+//!
+//! Set before every resume, taken away after it. A host function called from
+//! anywhere else finds nothing and raises "API disabled in the current context".
+
+use std::{cell::Cell, ptr};
+
+use crate::{exchange::Exchange, lua::core::Core};
+
+/// The phase a plugin function runs in, as `ngx.get_phase()` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Modules are being loaded, `check_schema` and `filter_func` run.
+    Init,
+    /// A plugin's `init()`.
+    InitWorker,
+    /// `rewrite`, `access` and `before_proxy`, as in APISIX.
+    Access,
+    /// `before_proxy` again, on a retry.
+    Balancer,
+    /// `header_filter`.
+    HeaderFilter,
+    /// `body_filter` and `delayed_body_filter`.
+    BodyFilter,
+    /// `log`.
+    Log,
+    /// A timer's function.
+    Timer,
+}
+
+impl Phase {
+    /// The name `ngx.get_phase()` returns.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::InitWorker => "init_worker",
+            Self::Access => "access",
+            Self::Balancer => "balancer",
+            Self::HeaderFilter => "header_filter",
+            Self::BodyFilter => "body_filter",
+            Self::Log => "log",
+            Self::Timer => "timer",
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Running {
+    exchange: *mut Exchange,
+    core: *const Core,
+    phase: Phase,
+}
+
+thread_local! {
+    static RUNNING: Cell<Running> = const {
+        Cell::new(Running { exchange: ptr::null_mut(), core: ptr::null(), phase: Phase::Init })
+    };
+}
+
+/// Restores what was current before, also when a panic unwinds.
+pub(super) struct Guard(Running);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        RUNNING.set(self.0);
+    }
+}
+
+/// Makes `core` and `exchange` current until the guard is dropped.
+pub(super) fn enter(core: &Core, exchange: Option<&mut Exchange>, phase: Phase) -> Guard {
+    let exchange = exchange.map_or(ptr::null_mut(), ptr::from_mut);
+    Guard(RUNNING.replace(Running { exchange, core: ptr::from_ref(core), phase }))
+}
+
+/// The phase now running.
+pub(super) fn phase() -> Phase {
+    RUNNING.get().phase
+}
+
+/// Calls `f` with the current VM, if one runs.
+pub(super) fn core<'a>() -> Option<&'a Core> {
+    // SAFETY: `enter` stored a reference that outlives the guard, and the guard
+    // outlives every host function: both end with the resume.
+    unsafe { RUNNING.get().core.as_ref() }
+}
+
+/// The current request.
+///
+/// # Safety
+///
+/// The caller must not hold the result beyond the host function call, nor ask twice
+/// while the first result is alive.
+pub(super) unsafe fn exchange<'a>() -> Option<&'a mut Exchange> {
+    // SAFETY: `enter` got a `&mut` that nobody uses until the guard is dropped, and
+    // the caller keeps one result at a time.
+    unsafe { RUNNING.get().exchange.as_mut() }
+}
+
+/// The configuration of the current request.
+pub(crate) fn snapshot() -> Option<std::sync::Arc<crate::config::Snapshot>> {
+    // SAFETY: callers are functions of mlua, which run inside a resume and hold no other
+    // borrow of the request.
+    let exchange = unsafe { exchange() }?;
+    exchange.snapshot.as_deref().cloned()
+}

@@ -1,0 +1,103 @@
+//! The memory of one VM: the system allocator with two bounds.
+//!
+//! * What the *current resume* may add: refused here, so the error hits the plugin
+//!   that asks for too much and nobody else.
+//! * What the VM holds in all: only reported ([`Heap::over_soft_limit`]); the worker
+//!   collects garbage and, if that does not help, starts a fresh VM.
+
+use std::{cell::Cell, ffi::c_void, ptr};
+
+/// Bounds and counters of one VM's memory, in bytes.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    used: Cell<usize>,
+    /// `used` may not pass this during the current resume.
+    ceiling: Cell<usize>,
+    resume_bytes_max: usize,
+    soft_bytes_max: usize,
+    /// Depth of host functions now running; above 0 nothing is refused.
+    in_host: Cell<u32>,
+    refused: Cell<u64>,
+}
+
+impl Heap {
+    pub(crate) fn new(resume_bytes_max: usize, soft_bytes_max: usize) -> Self {
+        Self {
+            used: Cell::new(0),
+            ceiling: Cell::new(usize::MAX),
+            resume_bytes_max,
+            soft_bytes_max,
+            in_host: Cell::new(0),
+            refused: Cell::new(0),
+        }
+    }
+
+    /// Bytes the VM holds.
+    pub(crate) fn used(&self) -> usize {
+        self.used.get()
+    }
+
+    /// How often an allocation was refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
+    pub(crate) fn over_soft_limit(&self) -> bool {
+        self.used.get() > self.soft_bytes_max
+    }
+
+    /// A resume begins: it may add `resume_bytes_max` to what is held now.
+    pub(super) fn begin(&self) -> usize {
+        self.ceiling.replace(self.used.get().saturating_add(self.resume_bytes_max))
+    }
+
+    /// A resume ended; `outer` is what [`Heap::begin`] returned.
+    pub(super) fn end(&self, outer: usize) {
+        self.ceiling.set(outer);
+    }
+
+    pub(super) fn enter_host(&self) {
+        self.in_host.set(self.in_host.get() + 1);
+    }
+
+    pub(super) fn leave_host(&self) {
+        self.in_host.set(self.in_host.get().saturating_sub(1));
+    }
+
+    fn allows(&self, old: usize, new: usize) -> bool {
+        new <= old || self.in_host.get() > 0 || self.used.get() - old + new <= self.ceiling.get()
+    }
+}
+
+/// The allocator Lua calls. `ud` is the VM's [`Heap`].
+///
+/// # Safety
+///
+/// As Lua's manual has it for `lua_Alloc`: `block` is null or came from here with
+/// size `old`; `ud` points to a [`Heap`] that outlives the state.
+pub(super) unsafe extern "C" fn alloc(
+    ud: *mut c_void,
+    block: *mut c_void,
+    old: usize,
+    new: usize,
+) -> *mut c_void {
+    // SAFETY: `State::new` passes a pointer to its boxed heap, which it frees after the state.
+    let heap = unsafe { &*ud.cast::<Heap>() };
+    let old = if block.is_null() { 0 } else { old };
+    if new == 0 {
+        // SAFETY: `block` is null or came from `realloc` below.
+        unsafe { libc::free(block) };
+        heap.used.set(heap.used.get().saturating_sub(old));
+        return ptr::null_mut();
+    }
+    if !heap.allows(old, new) {
+        heap.refused.set(heap.refused.get() + 1);
+        return ptr::null_mut();
+    }
+    // SAFETY: `block` is null or came from here; `new` is not 0.
+    let moved = unsafe { libc::realloc(block, new) };
+    if !moved.is_null() {
+        heap.used.set((heap.used.get() + new).saturating_sub(old));
+    }
+    moved
+}

@@ -1,0 +1,26 @@
+//! What Lua keeps of one request.
+
+use std::rc::Rc;
+
+use super::{raw::co::Ref, vm::{Plan, Vm}};
+use crate::exchange::Exchange;
+
+/// The Lua side of an [`Exchange`].
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// The `ctx` that plugins get.
+    pub(crate) ctx: Option<Ref>,
+    /// The table behind `ngx.ctx`.
+    pub(crate) ngx_ctx: Option<Ref>,
+    /// What runs for this request.
+    pub(crate) plan: Option<Rc<Plan>>,
+    /// The plan after the consumer's plugins joined.
+    pub(crate) merged: Option<Rc<Plan>>,
+    /// The VM it runs on, also when a newer one serves by now. Dropped last.
+    pub(crate) vm: Option<Rc<Vm>>,
+}
+
+/// The slot of `x`, made at first use.
+pub(crate) fn of(x: &mut Exchange) -> &mut Slot {
+    x.lua.slot::<Slot>()
+}

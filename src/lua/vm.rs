@@ -1,0 +1,598 @@
+//! One VM with everything loaded: the plugins, and the plans made from them.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use super::{
+    api,
+    core::Core,
+    env::Env,
+    host,
+    loader::{self, Generation},
+    raw::{
+        co::{Co, Ref},
+        current::Phase,
+    },
+    task::{self, Failure, Finish},
+};
+use crate::{
+    config::{
+        Item,
+        check::SchemaType,
+        consumer::Consumer,
+        merge::Merged,
+        plugin::PluginConf,
+        runs::{Matched, Runs},
+        upstream::Upstream,
+    },
+    exchange::Exchange,
+};
+
+/// The phases a plan has functions for, one bit each, in `lua/moongate/runner.lua`'s order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases(u32);
+
+impl Phases {
+    /// `rewrite` or `access`.
+    pub const ACCESS: Self = Self(0b11);
+    /// `before_proxy`.
+    pub const BEFORE_PROXY: Self = Self(1 << 2);
+    /// `balancer`.
+    pub const BALANCER: Self = Self(1 << 3);
+    /// `header_filter`.
+    pub const HEADER_FILTER: Self = Self(1 << 4);
+    /// `body_filter` or `delayed_body_filter`.
+    pub const BODY_FILTER: Self = Self(0b11 << 5);
+    /// `log`.
+    pub const LOG: Self = Self(1 << 7);
+
+    /// Whether any phase of `wanted` has something to run.
+    #[must_use]
+    pub fn any(self, wanted: Self) -> bool {
+        self.0 & wanted.0 != 0
+    }
+}
+
+/// What runs for a route, in every phase.
+pub struct Plan {
+    /// The plan table of the route.
+    pub(super) route: Ref,
+    /// The plan table of the global rules, if there are any.
+    pub(super) globals: Option<Rc<GlobalPlan>>,
+    /// Phases of both.
+    pub phases: Phases,
+    /// Id of the route, for reports.
+    pub route_id: Option<Arc<str>>,
+    /// A plugin that is configured but not there.
+    pub missing: Option<Arc<str>>,
+    /// Set while a plugin of this plan is suspended for overrunning its time.
+    pub(super) suspended: Cell<Option<Instant>>,
+    pub(super) overruns: RefCell<Vec<Instant>>,
+}
+
+pub(super) struct GlobalPlan {
+    pub(super) table: Ref,
+    phases: Phases,
+}
+
+/// A loaded plugin.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its priority.
+    pub priority: f64,
+}
+
+struct Cached<T: ?Sized, V> {
+    source: Weak<T>,
+    value: V,
+}
+
+/// One VM of one worker, ready to serve.
+pub struct Vm {
+    plans: RefCell<HashMap<(usize, usize), Cached<Runs, Rc<Plan>>>>,
+    globals: RefCell<Option<Cached<Runs, Rc<GlobalPlan>>>>,
+    confs: RefCell<HashMap<u64, Cached<PluginConf, Ref>>>,
+    filters: RefCell<HashMap<Arc<str>, Option<Ref>>>,
+    entries: HashMap<&'static str, Ref>,
+    /// Plugins that loaded.
+    pub loaded: Vec<Loaded>,
+    /// Plugins in the list that did not, with the reason.
+    pub broken: Vec<(String, String)>,
+    /// Errors raised so far, by message, to tell new ones from old ones.
+    pub raised: RefCell<std::collections::HashSet<String>>,
+    nothing: Arc<Runs>,
+    with_consumer: RefCell<HashMap<(usize, usize), (Rc<Matched>, Rc<Matched>)>>,
+    upstreams: RefCell<HashMap<String, Arc<Upstream>>>,
+    pub(crate) core: Rc<Core>,
+    /// The code it runs.
+    pub generation: Arc<Generation>,
+}
+
+const ENTRIES: [(&str, &[&str]); 2] = [
+    ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
+    (
+        "moongate.runner",
+        &["plan", "access", "proxy_phase", "filter_phase", "body_phase", "late_ctx", "place"],
+    ),
+];
+
+impl Vm {
+    /// A VM with the shelves loaded, but no plugin.
+    ///
+    /// # Errors
+    ///
+    /// When a file of the shelves is broken; with file and line.
+    pub(crate) async fn bare(env: Rc<Env>, generation: Arc<Generation>) -> Result<Self, String> {
+        let core = Core::new(env, generation.id)?;
+        let mut vm = Self {
+            plans: RefCell::default(),
+            globals: RefCell::default(),
+            confs: RefCell::default(),
+            filters: RefCell::default(),
+            entries: HashMap::new(),
+            loaded: Vec::new(),
+            broken: Vec::new(),
+            raised: RefCell::default(),
+            nothing: Arc::default(),
+            with_consumer: RefCell::default(),
+            upstreams: RefCell::default(),
+            core,
+            generation,
+        };
+        vm.set_up().map_err(|error| error.to_string())?;
+        vm.boot().await?;
+        Ok(vm)
+    }
+
+    fn set_up(&self) -> mlua::Result<()> {
+        let lua = self.core.lua();
+        let table = lua.create_table()?;
+        let env = &self.core.env;
+        api::register(
+            lua,
+            &table,
+            &api::ApiDeps {
+                dicts: Arc::clone(&env.dicts),
+                metrics: Arc::clone(&env.metrics),
+                worker: env.worker,
+            },
+        )?;
+        host::register(&self.core, &table)?;
+        let package: mlua::Table = lua.globals().get("package")?;
+        let preload: mlua::Table = package.get("preload")?;
+        preload.set("moongate.host", lua.create_function(move |_, _: mlua::MultiValue| Ok(table.clone()))?)?;
+        loader::install(lua, &self.generation)
+    }
+
+    /// Runs `moongate.boot` and fetches the functions Rust calls.
+    async fn boot(&mut self) -> Result<(), String> {
+        for module in ["moongate.boot", "moongate.plugins", "moongate.runner"] {
+            self.require(module).await?;
+        }
+        let lua = self.core.lua();
+        let fetch = || -> mlua::Result<HashMap<&'static str, Ref>> {
+            let package: mlua::Table = lua.globals().get("package")?;
+            let loaded: mlua::Table = package.get("loaded")?;
+            let mut entries = HashMap::new();
+            for (module, names) in ENTRIES {
+                let module: mlua::Table = loaded.get(module)?;
+                for name in names {
+                    let function: mlua::Function = module.get(*name)?;
+                    entries.insert(*name, self.core.keep(function)?);
+                }
+            }
+            Ok(entries)
+        };
+        let entries = fetch().map_err(|error| error.to_string())?;
+        self.entries = entries;
+        Ok(())
+    }
+
+    async fn require(&self, module: &str) -> Result<(), String> {
+        let require: mlua::Function =
+            self.core.lua().globals().get("require").map_err(|error| error.to_string())?;
+        let require = self.core.keep(require).map_err(|error| error.to_string())?;
+        let co = self.core.coroutine();
+        co.push_ref(&require);
+        co.push_str(module.as_bytes());
+        match task::run(&self.core, co, 1, None, Phase::Init).await {
+            Finish::Returned(co) => {
+                self.core.recycle(co);
+                Ok(())
+            }
+            Finish::Exited(_) => Err(format!("{module} called ngx.exit while loading")),
+            Finish::Failed(failure) => Err(failure.message),
+        }
+    }
+
+    pub(super) fn entry(&self, name: &'static str) -> Option<Co> {
+        let function = self.entries.get(name)?;
+        let co = self.core.coroutine();
+        co.push_ref(function);
+        Some(co)
+    }
+
+    /// Loads plugin `name`; remembers it as broken if it does not load.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not load, with file and line.
+    pub(crate) async fn load_plugin(&mut self, name: &str) -> Result<(), String> {
+        let result = self.try_load(name).await;
+        match &result {
+            Ok(priority) => self.loaded.push(Loaded { name: name.into(), priority: *priority }),
+            Err(reason) => self.broken.push((name.to_owned(), reason.clone())),
+        }
+        result.map(|_| ())
+    }
+
+    async fn try_load(&self, name: &str) -> Result<f64, String> {
+        let Some(co) = self.entry("load") else { return Err("the loader is missing".to_owned()) };
+        co.push_str(name.as_bytes());
+        match task::run(&self.core, co, 1, None, Phase::Init).await {
+            Finish::Returned(co) => {
+                let result = match co.num(1) {
+                    Some(priority) => Ok(priority),
+                    None => Err(String::from_utf8_lossy(&co.str(2).unwrap_or_default()).into_owned()),
+                };
+                self.core.recycle(co);
+                result
+            }
+            Finish::Exited(_) => Err("called ngx.exit while loading".to_owned()),
+            Finish::Failed(failure) => Err(failure.message),
+        }
+    }
+
+    /// Orders the plugins by priority; returns pairs that share one.
+    pub(crate) fn order(&mut self) -> Vec<String> {
+        self.loaded.sort_by(|a, b| b.priority.total_cmp(&a.priority).then(a.name.cmp(&b.name)));
+        if let Some(co) = self.entry("order")
+            && let Ok(co) = task::run_now(&self.core, co, 0, None, Phase::Init)
+        {
+            self.core.recycle(co);
+        }
+        self.loaded
+            .windows(2)
+            .filter(|pair| (pair[0].priority - pair[1].priority).abs() < f64::EPSILON)
+            .map(|pair| format!("{} and {} ({})", pair[0].name, pair[1].name, pair[0].priority))
+            .collect()
+    }
+
+    /// Runs `init` or `destroy` of a plugin.
+    ///
+    /// # Errors
+    ///
+    /// What it raised.
+    pub(crate) async fn life(&self, what: &'static str, plugin: &str) -> Result<(), String> {
+        let Some(co) = self.entry(what) else { return Ok(()) };
+        co.push_str(plugin.as_bytes());
+        match task::run(&self.core, co, 1, None, Phase::InitWorker).await {
+            Finish::Returned(co) => {
+                self.core.recycle(co);
+                Ok(())
+            }
+            Finish::Exited(_) => Ok(()),
+            Finish::Failed(failure) => Err(failure.message),
+        }
+    }
+
+    /// Runs `destroy` of every plugin and ends the timers of this VM.
+    pub(crate) async fn retire(&self) {
+        if self.core.retired.replace(true) {
+            return;
+        }
+        self.core.retire.notify_waiters();
+        for plugin in &self.loaded {
+            if let Err(reason) = self.life("destroy", &plugin.name).await {
+                self.core.env.log_lua(4, &format!("failed to destroy plugin {}: {reason}", plugin.name));
+            }
+        }
+    }
+
+    /// Ends the timers of a VM that never served.
+    pub(crate) fn end_timers(&self) {
+        self.core.retired.set(true);
+        self.core.retire.notify_waiters();
+    }
+
+    /// Whether no timer of this VM runs or waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.core.timers.0.get() == 0 && self.core.timers.1.get() == 0
+    }
+
+    /// Housekeeping, once a second.
+    pub fn tend(&self) {
+        self.sweep();
+        if self.core.heap().over_soft_limit() {
+            self.core.state().collect(true);
+        }
+    }
+
+    /// Whether plugin `name` is loaded.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.loaded.iter().any(|plugin| &*plugin.name == name)
+    }
+
+    /// Checks a conf with the plugin's own `check_schema`, filling in defaults.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn check(
+        &self,
+        plugin: &str,
+        kind: SchemaType,
+        conf: &serde_json::Value,
+    ) -> Result<serde_json::Value, String> {
+        let text = |error: mlua::Error| error.to_string();
+        let table = api::convert::to_lua(self.core.lua(), conf).map_err(text)?;
+        let kept = self.core.keep(table).map_err(text)?;
+        self.check_table(plugin, kind, &kept)?;
+        let value = self.core.state().value(&kept).map_err(text)?;
+        api::convert::from_lua(self.core.lua(), &value).map_err(|error| error.to_string())
+    }
+
+    fn check_table(&self, plugin: &str, kind: SchemaType, table: &Ref) -> Result<(), String> {
+        let Some(co) = self.entry("check") else { return Err("the checker is missing".to_owned()) };
+        co.push_str(plugin.as_bytes());
+        co.push_ref(table);
+        match kind {
+            SchemaType::Plugin => co.push_nil(),
+            SchemaType::Consumer => co.push_num(1.0),
+            SchemaType::Metadata => co.push_num(2.0),
+        }
+        match task::run_now(&self.core, co, 3, None, Phase::Init) {
+            Ok(co) => {
+                let good = co.truth(1);
+                let reason = co.str(2).unwrap_or_default();
+                self.core.recycle(co);
+                if good { Ok(()) } else { Err(String::from_utf8_lossy(&reason).into_owned()) }
+            }
+            Err(failure) => Err(failure.message),
+        }
+    }
+
+    /// The conf table of `conf` on this VM: one per conf, made at its first use.
+    fn conf_table(&self, conf: &Arc<PluginConf>, kind: SchemaType) -> Result<(), String> {
+        if self.confs.borrow().contains_key(&conf.id) {
+            return Ok(());
+        }
+        let text = |error: mlua::Error| error.to_string();
+        let table = api::convert::to_lua(self.core.lua(), &conf.conf).map_err(text)?;
+        let kept = self.core.keep(table).map_err(text)?;
+        // Plugins attach compiled state to the table in check_schema, so it runs here too.
+        // The conf was accepted once; what it says now is logged and fails no request.
+        if let Err(reason) = self.check_table(&conf.name, kind, &kept) {
+            let line = format!("conf of plugin {} is refused on this worker: {reason}", conf.name);
+            self.core.env.log_lua(5, &line);
+        }
+        let cached = Cached { source: Arc::downgrade(conf), value: kept };
+        self.confs.borrow_mut().insert(conf.id, cached);
+        Ok(())
+    }
+
+    /// The plan of `merged`, made at its first use; `None` if nothing is to run.
+    pub(crate) fn plan(
+        &self,
+        merged: &Arc<Runs>,
+        globals: Option<&Arc<Runs>>,
+    ) -> Result<Option<Rc<Plan>>, Failure> {
+        if merged.plugins.is_empty() && globals.is_none() {
+            return Ok(None);
+        }
+        let key = (
+            Arc::as_ptr(merged) as usize,
+            globals.map_or(0, |globals| Arc::as_ptr(globals) as usize),
+        );
+        if let Some(cached) = self.plans.borrow().get(&key)
+            && cached.source.strong_count() > 0
+        {
+            return Ok(Some(Rc::clone(&cached.value)));
+        }
+        let plan = Rc::new(self.make_plan(merged, globals)?);
+        let cached = Cached { source: Arc::downgrade(merged), value: Rc::clone(&plan) };
+        self.plans.borrow_mut().insert(key, cached);
+        Ok(Some(plan))
+    }
+
+    fn make_plan(&self, merged: &Runs, globals: Option<&Arc<Runs>>) -> Result<Plan, Failure> {
+        let globals = globals.map(|globals| self.global_plan(globals)).transpose()?;
+        let (route, phases) = self.plan_table(merged)?;
+        let both = phases.0 | globals.as_ref().map_or(0, |globals| globals.phases.0);
+        Ok(Plan {
+            route,
+            globals,
+            phases: Phases(both),
+            route_id: merged.route_id.clone(),
+            missing: self.missing(merged),
+            suspended: Cell::new(None),
+            overruns: RefCell::default(),
+        })
+    }
+
+    /// A plugin that `merged` is configured with and that must run, but cannot.
+    fn missing(&self, merged: &Runs) -> Option<Arc<str>> {
+        let listed = |name: &str| self.broken.iter().any(|(broken, _)| broken == name);
+        let absent = merged.plugins.iter().find(|conf| {
+            !self.has(&conf.name) && (listed(&conf.name) || !self.generation.has_plugin(&conf.name))
+        });
+        absent.map(|conf| Arc::clone(&conf.name))
+    }
+
+    fn global_plan(&self, globals: &Arc<Runs>) -> Result<Rc<GlobalPlan>, Failure> {
+        if let Some(cached) = &*self.globals.borrow()
+            && cached.source.as_ptr() == Arc::as_ptr(globals)
+        {
+            return Ok(Rc::clone(&cached.value));
+        }
+        let (table, phases) = self.plan_table(globals)?;
+        let plan = Rc::new(GlobalPlan { table, phases });
+        let cached = Cached { source: Arc::downgrade(globals), value: Rc::clone(&plan) };
+        *self.globals.borrow_mut() = Some(cached);
+        Ok(plan)
+    }
+
+    fn plan_table(&self, merged: &Runs) -> Result<(Ref, Phases), Failure> {
+        let fail = |message: String| Failure { message, traceback: String::new(), overrun: false };
+        for conf in &merged.plugins {
+            if self.has(&conf.name) {
+                self.conf_table(conf, SchemaType::Plugin).map_err(fail)?;
+            }
+        }
+        let tables = self.plan_arguments(merged).map_err(|error| fail(error.to_string()))?;
+        let Some(co) = self.entry("plan") else { return Err(fail("the runner is missing".into())) };
+        for table in &tables {
+            co.push_ref(table);
+        }
+        let co = task::run_now(&self.core, co, 3, None, Phase::Init)?;
+        let table = co.keep(1);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A small bit mask.
+        let phases = Phases(co.num(2).unwrap_or(0.0) as u32);
+        self.core.recycle(co);
+        Ok((table, phases))
+    }
+
+    fn plan_arguments(&self, merged: &Runs) -> mlua::Result<[Ref; 3]> {
+        let lua = self.core.lua();
+        let info = lua.create_table()?;
+        info.set("conf_type", &*merged.conf_type)?;
+        info.set("conf_id", &*merged.conf_id)?;
+        info.set("conf_version", &*merged.conf_version)?;
+        info.set("route_id", merged.route_id.as_deref())?;
+        info.set("route_name", merged.route_name.as_deref())?;
+        info.set("service_id", merged.service_id.as_deref())?;
+        info.set("service_name", merged.service_name.as_deref())?;
+        let (names, confs) = (lua.create_table()?, lua.create_table()?);
+        let cached = self.confs.borrow();
+        for conf in &merged.plugins {
+            if let Some(table) = cached.get(&conf.id) {
+                names.raw_push(&*conf.name)?;
+                confs.raw_push(self.core.state().value(&table.value)?)?;
+            }
+        }
+        Ok([self.core.keep(info)?, self.core.keep(names)?, self.core.keep(confs)?])
+    }
+
+    /// Forgets plans and confs of objects that no longer exist.
+    pub(crate) fn sweep(&self) {
+        self.plans.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
+        self.confs.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
+        let stale = |cached: &Cached<Runs, Rc<GlobalPlan>>| cached.source.strong_count() == 0;
+        let mut globals = self.globals.borrow_mut();
+        if globals.as_ref().is_some_and(stale) {
+            *globals = None;
+        }
+    }
+
+    /// Calls a route's `filter_func` with the current request.
+    pub(crate) fn filter(&self, text: &Arc<str>, x: &mut Exchange) -> Result<bool, Failure> {
+        if !self.filters.borrow().contains_key(text) {
+            let compiled = self.compile_filter(text);
+            if let Err(error) = &compiled {
+                self.core.env.log_lua(4, &format!("filter_func does not compile: {error}"));
+            }
+            self.filters.borrow_mut().insert(Arc::clone(text), compiled.ok());
+        }
+        let filters = self.filters.borrow();
+        let Some(Some(function)) = filters.get(text) else { return Ok(false) };
+        let co = self.core.coroutine();
+        co.push_ref(function);
+        let co = task::run_now(&self.core, co, 0, Some(x), Phase::Access)?;
+        let passed = co.truth(1);
+        self.core.recycle(co);
+        Ok(passed)
+    }
+
+    fn compile_filter(&self, text: &str) -> mlua::Result<Ref> {
+        let wrap: mlua::Function = self.core.lua().load("return require('moongate.filter').wrap").eval()?;
+        let function: mlua::Function =
+            self.core.lua().load(format!("return {text}")).set_name("=filter_func").eval()?;
+        self.core.keep(wrap.call::<mlua::Function>(function)?)
+    }
+
+    /// A route with its consumer, the same one while neither changed: plans are kept by it.
+    pub(crate) fn with_consumer(
+        &self,
+        matched: &Rc<Matched>,
+        consumer: &Arc<Item<Consumer>>,
+        merged: Merged,
+    ) -> Rc<Matched> {
+        let key = (Rc::as_ptr(matched) as usize, Arc::as_ptr(consumer) as usize);
+        let mut known = self.with_consumer.borrow_mut();
+        if let Some((route, result)) = known.get(&key)
+            && Rc::ptr_eq(route, matched)
+            && same_group(&result.merged, &merged)
+        {
+            return Rc::clone(result);
+        }
+        if known.len() >= CONSUMER_MERGES_MAX {
+            known.clear();
+        }
+        let result = Rc::new(Matched::from(merged));
+        known.insert(key, (Rc::clone(matched), Rc::clone(&result)));
+        result
+    }
+
+    /// The upstream a plugin made under `key` before.
+    pub(crate) fn made_upstream(&self, key: &str) -> Option<Arc<Upstream>> {
+        self.upstreams.borrow().get(key).cloned()
+    }
+
+    /// Keeps an upstream a plugin made, so that its balancer state survives the request.
+    pub(crate) fn remember_upstream(&self, key: &str, upstream: &Arc<Upstream>) {
+        let mut upstreams = self.upstreams.borrow_mut();
+        if upstreams.len() >= MADE_UPSTREAMS_MAX {
+            upstreams.clear();
+        }
+        upstreams.insert(key.to_owned(), Arc::clone(upstream));
+    }
+
+    /// Whether a route's `filter_func` lets `x` pass; an error is logged and does not.
+    pub fn filter_passes(&self, text: &Arc<str>, x: &mut Exchange) -> bool {
+        self.filter(text, x).unwrap_or_else(|failure| {
+            Env::log_request(4, x, &format!("[lua] filter_func failed: {}", failure.message));
+            false
+        })
+    }
+
+    /// What runs where no route matched.
+    pub(crate) fn nothing(&self) -> Arc<Runs> {
+        Arc::clone(&self.nothing)
+    }
+
+    /// Bytes of Lua memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.core.heap().used()
+    }
+}
+
+/// Merges of routes with consumers that a VM remembers.
+const CONSUMER_MERGES_MAX: usize = 10_000;
+
+/// Upstreams made by plugins that a VM remembers.
+const MADE_UPSTREAMS_MAX: usize = 10_000;
+
+fn same_group(a: &Merged, b: &Merged) -> bool {
+    match (&a.consumer_group, &b.consumer_group) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+/// How long three overruns within [`OVERRUN_WINDOW`] suspend a plan, by default.
+pub(super) const SUSPENDED_FOR: Duration = Duration::from_secs(30);
+/// The window in which overruns count.
+pub(super) const OVERRUN_WINDOW: Duration = Duration::from_secs(10);
+/// How many overruns suspend.
+pub(super) const OVERRUNS_MAX: usize = 3;

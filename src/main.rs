@@ -1,0 +1,2 @@
+//! The `moongate` command.
+fn main() {}

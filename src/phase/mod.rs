@@ -1,0 +1,157 @@
+//! Running the plugins of one request, phase by phase.
+//!
+//! A request keeps the VM and the plan it started with until its log phase, also when
+//! newer code serves by then. A phase without plugins costs one test of a bit.
+
+use std::rc::Rc;
+
+use crate::{
+    error::{Kind, Result},
+    exchange::{Exchange, Origin},
+    lua::{Call, Ended, Phases, Plan, Vm},
+};
+
+/// What a phase decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request goes on.
+    Next,
+    /// The response is made: status, fields and `printed` are set.
+    Answer,
+}
+
+/// Binds the request to `vm` and finds out what runs for it.
+///
+/// # Errors
+///
+/// [`Kind::PluginUnavailable`] when a configured plugin is missing or suspended,
+/// [`Kind::Plugin`] when the plan cannot be made.
+pub fn bind(vm: &Rc<Vm>, x: &mut Exchange) -> Result<()> {
+    let globals = x.globals.clone();
+    let (matched, nothing);
+    let runs = match (&x.matched, &globals) {
+        (Some(known), _) => {
+            matched = Rc::clone(known);
+            &matched.runs
+        }
+        (None, Some(_)) => {
+            nothing = vm.nothing();
+            &nothing
+        }
+        (None, None) => return Ok(()),
+    };
+    let Some(plan) = vm.plan_for(runs, globals.as_deref(), x)? else { return Ok(()) };
+    let usable = plan.usable();
+    vm.attach(x, plan);
+    usable.map_err(|plugin| {
+        crate::lua::log_line(
+            crate::log::error_log::Level::Error,
+            x,
+            &format!("plugin {plugin} of this route is not available: answering 503"),
+        );
+        Kind::PluginUnavailable.into()
+    })
+}
+
+/// Runs `rewrite` and `access`, with the consumer's plugins merged in between.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when a plugin raised.
+pub async fn access(x: &mut Exchange) -> Result<Verdict> {
+    run(x, Phases::ACCESS, Call::Access).await
+}
+
+/// Runs `before_proxy`.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when a plugin raised.
+pub async fn before_proxy(x: &mut Exchange) -> Result<Verdict> {
+    run(x, Phases::BEFORE_PROXY, Call::BeforeProxy).await
+}
+
+/// Runs `balancer`, once for every try.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when a plugin raised.
+pub async fn balancer(x: &mut Exchange) -> Result<Verdict> {
+    run(x, Phases::BALANCER, Call::Balancer).await
+}
+
+/// Runs `header_filter` over status and fields of the response.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when a plugin raised; the head has not left yet.
+pub async fn header_filter(x: &mut Exchange) -> Result<()> {
+    run(x, Phases::HEADER_FILTER, Call::HeaderFilter).await.map(|_| ())
+}
+
+/// Whether the body must pass [`body_filter`].
+#[must_use]
+pub fn filters_body(x: &Exchange) -> bool {
+    Vm::plan_of(x).is_some_and(|plan| plan.phases.any(Phases::BODY_FILTER))
+}
+
+/// Runs `body_filter` and `delayed_body_filter` over `x.chunk`.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when a plugin raised.
+pub async fn body_filter(x: &mut Exchange) -> Result<()> {
+    run(x, Phases::BODY_FILTER, Call::BodyFilter).await.map(|_| ())
+}
+
+/// Runs `log`. A function that raises does not keep the others from running.
+pub async fn log(x: &mut Exchange) {
+    // Errors were reported where they happened; there is nobody left to answer.
+    let _ = run(x, Phases::LOG, Call::Log).await;
+    Vm::detach(x);
+}
+
+async fn run(x: &mut Exchange, phases: Phases, call: Call) -> Result<Verdict> {
+    let Some((vm, plan)) = Vm::bound(x, phases) else { return Ok(Verdict::Next) };
+    match vm.call(&plan, call, x).await {
+        Ended::Returned => Ok(said(x)),
+        Ended::Exited(code) => exited(x, code),
+        Ended::Failed => Err(Kind::Plugin.into()),
+    }
+}
+
+/// A plugin printed a response and did not exit: it is the response.
+fn said(x: &mut Exchange) -> Verdict {
+    if x.response.printed.is_empty() || x.response.origin != Origin::None {
+        return Verdict::Next;
+    }
+    if x.response.status == 0 {
+        x.response.status = 200;
+    }
+    x.response.origin = Origin::Gateway;
+    Verdict::Answer
+}
+
+/// `ngx.exit(code)`, as OpenResty has it: 0 ends the phase, a status ends the request.
+fn exited(x: &mut Exchange, code: i32) -> Result<Verdict> {
+    match (code, u16::try_from(code)) {
+        (_, Ok(status @ 100..=999)) => {
+            if x.response.printed.is_empty() || x.response.status == 0 {
+                x.response.status = status;
+            }
+        }
+        (0, _) if x.response.printed.is_empty() => return Ok(Verdict::Next),
+        (444 | 499, _) => {}
+        _ if !x.response.printed.is_empty() => {
+            if x.response.status == 0 {
+                x.response.status = 200;
+            }
+        }
+        _ => return Err(Kind::Plugin.into()),
+    }
+    x.response.origin = Origin::Gateway;
+    Ok(Verdict::Answer)
+}
+
+/// What runs for a request, for callers outside of the phases.
+pub type BoundPlan = Rc<Plan>;

@@ -1,0 +1,186 @@
+//! The life of a request, top to bottom. Only this module knows the order of the steps.
+//!
+//! [`serve`] makes the response and sends it; `answer` is the way from the plugins to the
+//! upstream's first byte. Drivers call `serve` with a [`Sink`] that writes to their client.
+
+mod proxy;
+mod respond;
+pub mod target;
+
+use std::rc::Rc;
+
+pub use respond::Sink;
+
+use crate::{
+    error::{Error, Kind, Result, Side},
+    exchange::{Body, Exchange, Origin, vars},
+    gate::Gate,
+    log::error_log::Level,
+    lua::log_line,
+    phase::{self, Verdict},
+    rescue,
+    route::{self, Query},
+    upstream::Tunnel,
+};
+
+/// A response, or a connection that switched protocols.
+#[derive(Debug)]
+pub enum Made {
+    /// The head is in `x.response`.
+    Body(Body),
+    /// The upstream said 101; the head is in `x.response`.
+    Tunnel(Tunnel),
+}
+
+/// What is left to do for the driver.
+#[derive(Debug)]
+pub enum After {
+    /// The response was sent whole.
+    Done,
+    /// The response broke off: the connection is of no more use.
+    Broken,
+    /// The head of a 101 was sent: bytes go both ways from here on; [`finish`] comes after.
+    Tunnel(Tunnel),
+}
+
+/// Serves one request: routes it, runs its plugins, proxies it, sends the response, logs.
+pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> After {
+    gate.requests.set(gate.requests.get() + 1);
+    let made = match answer(gate, x).await {
+        Ok(made) => made,
+        Err(error) => Made::Body(rescue(x, &error)),
+    };
+    match made {
+        Made::Body(body) => {
+            let sent = respond::send(gate, x, body, sink).await;
+            finish(gate, x).await;
+            if sent.is_ok() { After::Done } else { After::Broken }
+        }
+        Made::Tunnel(tunnel) => {
+            let sent = respond::send_switch(gate, x, sink).await;
+            if sent.is_err() {
+                finish(gate, x).await;
+                return After::Broken;
+            }
+            After::Tunnel(tunnel)
+        }
+    }
+}
+
+/// Answers a request that cannot be served, such as one whose head is no head.
+pub async fn refuse<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, error: &Error, sink: &mut S) {
+    let body = rescue(x, error);
+    // Whoever sends such a request may be gone already; there is nothing else to tell.
+    let _ = respond::send(gate, x, body, sink).await;
+    finish(gate, x).await;
+}
+
+/// The end of every request: log phase, access log.
+pub async fn finish(gate: &Rc<Gate>, x: &mut Exchange) {
+    if let Some(attempt) = x.upstream.attempts.last_mut()
+        && attempt.response_time.is_none()
+    {
+        attempt.response_time = Some(attempt.started.elapsed());
+    }
+    phase::log(x).await;
+    gate.access.borrow_mut().write(x);
+}
+
+fn rescue(x: &mut Exchange, error: &Error) -> Body {
+    let level = match (error.side(), error.kind()) {
+        (_, Kind::Plugin | Kind::PluginUnavailable | Kind::NoRoute) => None,
+        (Side::Downstream, _) => Some(Level::Info),
+        _ => Some(Level::Error),
+    };
+    if let Some(level) = level {
+        let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
+        log_line(level, x, &format!("{error}{}", cause.unwrap_or_default()));
+    }
+    rescue::response(x, error)
+}
+
+/// From the plugins to the upstream's first byte.
+async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
+    gate.bind(x);
+    let vm = Rc::clone(&gate.vm.borrow());
+    let found = find_route(gate, &vm, x);
+    if found.is_ok() || x.globals.is_some() {
+        phase::bind(&vm, x)?;
+        if phase::access(x).await? == Verdict::Answer {
+            return Ok(Made::Body(answered(x)));
+        }
+    }
+    found?;
+    proxy::send(gate, x).await
+}
+
+/// The body of a response that a plugin made.
+fn answered(x: &mut Exchange) -> Body {
+    x.response.origin = Origin::Gateway;
+    if x.response.printed.is_empty() {
+        return rescue::page(x);
+    }
+    if x.response.fields.get("content-type").is_none() {
+        // A constant of ours; always valid.
+        let _ = x.response.fields.set("Content-Type", "text/plain; charset=utf-8");
+    }
+    let printed = std::mem::take(&mut x.response.printed);
+    x.response.length = Some(printed.len() as u64);
+    Body::Full(printed.into())
+}
+
+/// The variables of a request, as `vars` conditions see them.
+struct RouteVars<'x>(&'x Exchange);
+
+impl route::expr::Vars for RouteVars<'_> {
+    fn get(&self, name: &str) -> Option<route::expr::VarValue<'_>> {
+        let value = match name {
+            "method" => Some(self.0.method.as_slice().into()),
+            "request_uri" => Some([&self.0.forward[..]].concat().into()),
+            name => vars::get(self.0, name.as_bytes()),
+        };
+        value.map(route::expr::VarValue::Str)
+    }
+}
+
+fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Result<()> {
+    let live = Rc::clone(&gate.live.borrow());
+    let mut params = route::Params::default();
+    let found = loop {
+        // `filter_func` needs the request mutably: routes that have one are tried from
+        // outside, and a refused one is left out of the next look.
+        let mut refused = Vec::new();
+        let candidate = {
+            let query = Query {
+                host: Some(&x.host),
+                path: &x.path,
+                method: &x.method,
+                remote_addr: Some(x.remote.ip()),
+            };
+            live.router.find(
+                &query,
+                &RouteVars(x),
+                &mut |route| !x.refused_routes.contains(&std::sync::Arc::as_ptr(route).cast()),
+                &mut params,
+            )
+        };
+        let Some(route) = candidate else { break None };
+        let Some(text) = &route.typed.filter_func else { break Some(route) };
+        if vm.filter_passes(text, x) {
+            break Some(route);
+        }
+        refused.push(std::sync::Arc::as_ptr(route).cast::<()>());
+        x.refused_routes.append(&mut refused);
+    };
+    let Some(route) = found else { return Err(Kind::NoRoute.into()) };
+    for (name, value) in params.iter() {
+        x.params.push((String::from_utf8_lossy(name).into(), value.into()));
+    }
+    x.params.push(("_path".into(), params.matched_path().into()));
+    if let Some(host) = params.matched_host() {
+        x.params.push(("_host".into(), host.into()));
+    }
+    let snapshot = Rc::clone(x.snapshot.get_or_insert_with(|| Rc::new(live.snapshot.clone())));
+    x.matched = Some(gate.matched(route, &snapshot)?);
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Picking nodes and trying them until one answers.
+
+use std::{
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::{Made, answered, target::Target};
+use crate::{
+    balance::{PickCx, Tried},
+    clock,
+    config::{
+        merge::UpstreamSource,
+        upstream::{HashOn, Upstream},
+    },
+    error::{Error, Kind, Result},
+    exchange::{Attempt, Exchange, Origin, vars},
+    gate::Gate,
+    log::error_log::Level,
+    lua::log_line,
+    phase::{self, Verdict},
+    upstream::{Answer, Sending, Try},
+};
+
+/// The upstream of `x`: a plugin's choice, or the route's.
+fn choose(x: &Exchange) -> Result<(Arc<Upstream>, String)> {
+    if let Some(chosen) = &x.upstream.chosen {
+        let key = x.upstream.chosen_key.as_deref().unwrap_or("plugin");
+        return Ok((Arc::clone(chosen), key.to_owned()));
+    }
+    let by_id = |id: &str| {
+        let item = x.snapshot.as_ref().and_then(|snapshot| snapshot.upstreams.get(id));
+        let Some(item) = item else {
+            return Err(Kind::MissingReference { kind: "upstream", id: id.to_owned() }.into());
+        };
+        Ok((Arc::clone(&item.typed), item.key.to_string()))
+    };
+    if let Some(id) = &x.upstream.chosen_id {
+        return by_id(id);
+    }
+    match x.matched.as_ref().map(|matched| &matched.merged.upstream) {
+        Some(UpstreamSource::Id(id)) => by_id(id),
+        Some(UpstreamSource::Inline { upstream, key, .. }) => {
+            Ok((Arc::clone(upstream), key.to_string()))
+        }
+        Some(UpstreamSource::None) | None => Err(Kind::NoUpstream.into()),
+    }
+}
+
+/// What consistent hashing hashes for `x`.
+fn hash_key(x: &Exchange, upstream: &Upstream) -> Vec<u8> {
+    let name = upstream.key.as_deref().unwrap_or("");
+    let var = |name: &str| vars::get(x, name.as_bytes()).map(std::borrow::Cow::into_owned);
+    let key = match upstream.hash_on {
+        HashOn::Vars => var(name),
+        HashOn::Header => var(&format!("http_{}", name.replace('-', "_").to_ascii_lowercase())),
+        HashOn::Cookie => vars::cookie(x, name.trim_start_matches("cookie_").as_bytes()).map(<[u8]>::to_vec),
+        HashOn::Consumer => var("consumer_name"),
+        HashOn::VarsCombinations => Some(combine(x, name)),
+    };
+    key.filter(|key| !key.is_empty()).or_else(|| var("remote_addr")).unwrap_or_default()
+}
+
+/// `$host$uri` and the like, with the values of the variables.
+fn combine(x: &Exchange, template: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = rest[at + 1..].trim_start_matches('{');
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if let Some(value) = vars::get(x, &rest.as_bytes()[..end]) {
+            out.extend_from_slice(&value);
+        }
+        rest = rest[end..].trim_start_matches('}');
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+/// Proxies `x` to a node of its upstream.
+pub(super) async fn send(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
+    let (upstream, scope) = choose(x)?;
+    let target = gate.target(&upstream, &scope)?;
+    if phase::before_proxy(x).await? == Verdict::Answer {
+        return Ok(Made::Body(answered(x)));
+    }
+    Tries::new(gate, x, target).run(x).await
+}
+
+/// All tries of one request.
+struct Tries<'g> {
+    gate: &'g Rc<Gate>,
+    target: Rc<Target>,
+    tried: Tried,
+    left: u32,
+    give_up: Option<std::time::Instant>,
+    key: Vec<u8>,
+    upgrade: bool,
+    sending: Sending,
+}
+
+impl<'g> Tries<'g> {
+    fn new(gate: &'g Rc<Gate>, x: &mut Exchange, target: Rc<Target>) -> Self {
+        let local = gate.local.borrow();
+        let upstream = Arc::clone(&target.upstream);
+        let websocket = x.matched.as_ref().is_some_and(|matched| matched.merged.enable_websocket);
+        let needs_key = upstream.balance == crate::config::upstream::Balance::Chash;
+        let key = if needs_key { hash_key(x, &upstream) } else { Vec::new() };
+        Self {
+            gate,
+            left: target.tries(),
+            give_up: upstream.retry_timeout.and_then(|within| clock::now().checked_add(within)),
+            key,
+            upgrade: websocket && x.head.upgrade(),
+            sending: Sending::of(x, local.proxy_replay_buffer, local.client_max_body_size),
+            tried: Tried::default(),
+            target,
+        }
+    }
+
+    async fn run(mut self, x: &mut Exchange) -> Result<Made> {
+        let mut last: Option<Error> = None;
+        while self.left > 0 {
+            let cx = PickCx {
+                key: Some(&self.key),
+                tried: &self.tried,
+                healthy: None,
+                now: clock::now(),
+            };
+            let Some(pick) = self.target.balancer.pick(&cx) else { break };
+            let member = pick.node();
+            self.tried.mark(member);
+            self.left -= 1;
+            if phase::balancer(x).await? == Verdict::Answer {
+                return Ok(Made::Body(answered(x)));
+            }
+            let failed = match self.try_member(x, member).await {
+                Ok(made) => {
+                    pick.report(x.started.elapsed(), clock::now());
+                    return Ok(made);
+                }
+                Err(failed) => failed,
+            };
+            if !self.may_repeat(x, &failed) {
+                return Err(failed.error);
+            }
+            log_line(Level::Error, x, &failed.error.to_string());
+            self.sending.restart();
+            last = Some(failed.error);
+        }
+        Err(last.unwrap_or_else(|| Kind::NoNode.into()))
+    }
+
+    /// One node: through a pooled connection, and if that was too old, through a fresh one.
+    async fn try_member(&mut self, x: &mut Exchange, member: usize) -> std::result::Result<Made, Try> {
+        let ip = self.address(member).await.map_err(|error| Try {
+            error,
+            sent: false,
+            reused: false,
+        })?;
+        let timeout = x.matched.as_ref().and_then(|matched| matched.merged.timeout);
+        let timeout = timeout.unwrap_or(self.target.upstream.timeout);
+        let node = self.target.node(member, ip, &timeout);
+        let picked = &self.target.members[member];
+        x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
+        loop {
+            x.upstream.attempts.push(Attempt::start(node.addr));
+            let sent = self.gate.client.send(x, &node, &mut self.sending, self.upgrade).await;
+            match sent {
+                Ok(answer) => {
+                    x.response.origin = Origin::Upstream;
+                    return Ok(match answer {
+                        Answer::Response(body) => Made::Body(body),
+                        Answer::Tunnel(tunnel) => Made::Tunnel(tunnel),
+                    });
+                }
+                Err(failed) if failed.reused && self.may_repeat(x, &failed) => {
+                    // The pool's connection had died: not the node's fault, no try lost.
+                    x.upstream.attempts.pop();
+                    self.sending.restart();
+                }
+                Err(failed) => {
+                    if let Some(attempt) = x.upstream.attempts.last_mut() {
+                        attempt.status = crate::rescue::status(&failed.error);
+                        attempt.response_time = Some(attempt.started.elapsed());
+                    }
+                    return Err(failed);
+                }
+            }
+        }
+    }
+
+    async fn address(&self, member: usize) -> Result<IpAddr> {
+        let member = &self.target.members[member];
+        if let Some(ip) = member.ip {
+            return Ok(ip);
+        }
+        match self.gate.resolver.cached(&member.host, clock::now()) {
+            Some(known) => known,
+            None => self.gate.resolver.resolve(&member.host).await,
+        }
+    }
+
+    fn may_repeat(&self, x: &Exchange, failed: &Try) -> bool {
+        let late = self.give_up.is_some_and(|at| clock::now() >= at);
+        if !failed.error.retryable() || late {
+            return false;
+        }
+        if !failed.sent {
+            return true;
+        }
+        // What a node may have begun to do is only repeated if doing it twice does no harm
+        // (RFC 9110, section 9.2.2).
+        let idempotent = !matches!(&x.method[..], b"POST" | b"LOCK" | b"PATCH");
+        if idempotent && !self.sending.repeatable() {
+            log_line(Level::Warn, x, "no retry: the request body is larger than proxy_replay_buffer");
+        }
+        idempotent && self.sending.repeatable()
+    }
+}
+
+impl Attempt {
+    fn start(addr: std::net::SocketAddr) -> Self {
+        Self {
+            addr,
+            status: 0,
+            connect_time: None,
+            header_time: None,
+            response_time: None,
+            bytes: (0, 0),
+            started: clock::now(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The operating system: what needs `unsafe`, and what both sides of the gateway share.
+
+pub mod conn;
+pub mod cpu;
+pub mod deadline;

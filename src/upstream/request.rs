@@ -1,0 +1,350 @@
+//! The request as it goes upstream: its head, and its body on the way.
+
+use std::{
+    io::IoSlice,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    error::{Error, Kind, Result},
+    exchange::{Body, Exchange, Frame, vars},
+    http1,
+    parse::uri,
+    sys::conn::Conn,
+};
+
+/// Fields that are written anew for the upstream.
+const OWN_FIELDS: [&str; 9] = [
+    "host",
+    "content-length",
+    "expect",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "forwarded",
+];
+
+/// Whether a field of the client's goes upstream as it is.
+fn passes(name: &[u8], nominated: &[&[u8]]) -> bool {
+    let own = match name.len() {
+        4 | 6 | 9 | 14..=17 => OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes())),
+        _ => false,
+    };
+    !own && !http1::is_hop_by_hop(name)
+        && !nominated.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+/// Names that `Connection` says belong to one hop.
+fn nominated<'x>(x: &'x Exchange) -> Vec<&'x [u8]> {
+    let harmless: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b""];
+    x.head
+        .fields
+        .get_all("connection")
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !harmless.iter().any(|known| token.eq_ignore_ascii_case(known)))
+        .collect()
+}
+
+/// How the body of the request is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upload {
+    /// There is none.
+    None,
+    /// Of this many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+}
+
+/// How the body of `x` goes upstream.
+#[must_use]
+pub fn framing(x: &Exchange) -> Upload {
+    match (&x.body.held, x.body.present, x.body.length) {
+        (Some(held), true, _) => Upload::Length(held.len() as u64),
+        (None, true, Some(length)) => Upload::Length(length),
+        (None, true, None) => Upload::Chunked,
+        (_, false, _) => Upload::None,
+    }
+}
+
+/// Path and query for the upstream: what plugins made of them, or what the client sent.
+#[must_use]
+pub fn target(x: &Exchange) -> Vec<u8> {
+    if let Some(Some(set)) = x.set_value(b"upstream_uri")
+        && !set.is_empty()
+    {
+        return set.to_vec();
+    }
+    if !x.rewritten {
+        return x.forward.clone();
+    }
+    let mut target = uri::encode_path(&x.path);
+    if !x.args.is_empty() {
+        target.push(b'?');
+        target.extend_from_slice(&x.args);
+    }
+    target
+}
+
+/// Writes the head for the upstream into `out`.
+///
+/// # Errors
+///
+/// [`Kind::BadRequest`] when a plugin made something of it that is not a head.
+pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade: bool) -> Result<()> {
+    let set = x.set_value(b"upstream_host").flatten().filter(|set| !set.is_empty());
+    let sent = || x.head.fields.get("host").unwrap_or(&x.host);
+    let host = set.or(host).unwrap_or_else(sent);
+    let target = target(x);
+    let nominated = nominated(x);
+    let mut remote = Text { bytes: [0; 48], len: 0 };
+    remote.write(format_args!("{}", x.remote.ip()));
+    let forwarded_for;
+    let known = x.head.fields.get("x-forwarded-for");
+    let forwarded_for: &[u8] = if known.is_some() {
+        forwarded_for = vars::forwarded_for(x);
+        &forwarded_for
+    } else {
+        remote.bytes()
+    };
+    let mut port = itoa::Buffer::new();
+    let mut length = itoa::Buffer::new();
+    let own: [(&[u8], &[u8]); 6] = [
+        (b"Host", host),
+        (b"X-Real-IP", remote.bytes()),
+        (b"X-Forwarded-For", forwarded_for),
+        (b"X-Forwarded-Proto", if x.conn.tls { b"https" } else { b"http" }),
+        (b"X-Forwarded-Host", &x.host),
+        (b"X-Forwarded-Port", port.format(x.conn.local.port()).as_bytes()),
+    ];
+    let upload: Option<(&[u8], &[u8])> = match framing(x) {
+        Upload::None => None,
+        Upload::Length(bytes) => Some((b"Content-Length", length.format(bytes).as_bytes())),
+        Upload::Chunked => Some((b"Transfer-Encoding", b"chunked")),
+    };
+    let switch: [(&[u8], &[u8]); 2] = [
+        (b"Connection", b"Upgrade"),
+        (b"Upgrade", x.head.fields.get("upgrade").unwrap_or_default()),
+    ];
+    let switch = if upgrade { &switch[..] } else { &[] };
+    let theirs = x.head.fields.iter().filter(|(name, _)| passes(name, &nominated));
+    let fields = own
+        .into_iter()
+        .chain(upload)
+        .chain(switch.iter().copied())
+        .chain(theirs)
+        .filter(|(_, value)| !value.is_empty());
+    http1::request_head(out, &x.method, &target, fields).map_err(|error| {
+        Error::from(Kind::BadRequest("a plugin made a request that cannot be written"))
+            .because(format!("{error:?}"))
+    })
+}
+
+/// Short text without an allocation.
+struct Text {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Text {
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        // An address never is longer; a longer text would be cut.
+        let _ = std::io::Write::write_fmt(&mut &mut self.bytes[..], text);
+        self.len = self.bytes.iter().position(|byte| *byte == 0).unwrap_or(self.bytes.len());
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// What happened to the body of a request so far, kept over retries.
+#[derive(Debug, Default)]
+pub struct Sending {
+    /// What comes from the client.
+    incoming: Body,
+    /// Bytes sent and kept for a repeat.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    kept_bytes_max: usize,
+    /// More was sent than is kept: the request cannot be repeated.
+    overflowed: bool,
+    /// Index into `kept` while a repeat sends it again.
+    repeat: usize,
+    chunked: bool,
+    /// Encoded, not yet written.
+    pending: Vec<Bytes>,
+    written: usize,
+    ended: bool,
+    /// Body bytes taken from the client.
+    pub received: u64,
+    length_max: u64,
+}
+
+impl Sending {
+    /// Takes the body of `x`; `kept_bytes_max` of it are kept for a repeat.
+    pub fn of(x: &mut Exchange, kept_bytes_max: usize, length_max: u64) -> Self {
+        let chunked = framing(x) == Upload::Chunked;
+        let mut sending =
+            Self { kept_bytes_max, chunked, length_max, ..Self::default() };
+        if !x.body.present {
+            sending.ended = true;
+        } else if let Some(held) = &x.body.held {
+            // In memory anyway: kept whole, whatever the bound.
+            sending.kept.push(held.clone());
+            sending.kept_bytes_max = usize::MAX;
+        } else {
+            sending.incoming = std::mem::take(&mut x.body.incoming);
+        }
+        sending
+    }
+
+    /// Whether the request could be sent once more.
+    #[must_use]
+    pub fn repeatable(&self) -> bool {
+        !self.overflowed
+    }
+
+    /// Starts over, for the next try.
+    pub fn restart(&mut self) {
+        self.repeat = 0;
+        self.pending.clear();
+        self.written = 0;
+        if !self.kept.is_empty() || !self.incoming.is_empty() {
+            self.ended = false;
+        }
+    }
+
+    /// Whether everything was written.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.ended && self.pending.is_empty()
+    }
+
+    /// Gives back what the client has not sent yet, so that the connection can be drained.
+    pub fn into_incoming(self) -> Body {
+        self.incoming
+    }
+
+    /// A body that lies in memory and needs no framing: it can leave together with the head.
+    #[must_use]
+    pub fn whole(&mut self) -> Option<Bytes> {
+        if self.kept.len() == 1 && self.incoming.is_empty() && self.repeat == 0 && !self.chunked {
+            self.repeat = 1;
+            self.ended = true;
+            return self.kept.first().cloned();
+        }
+        None
+    }
+
+    /// Writes to `conn` what can be written now; ready when all of it left.
+    ///
+    /// # Errors
+    ///
+    /// [`Side::Downstream`](crate::error::Side) when the client broke off. Failing writes to
+    /// the upstream are not errors here: `None` says that nothing more can be written, and
+    /// what the upstream answered decides.
+    pub fn poll(&mut self, conn: &Conn, cx: &mut Context<'_>) -> Poll<Result<Option<()>>> {
+        loop {
+            while !self.pending.is_empty() {
+                match ready!(self.poll_write(conn, cx)) {
+                    Ok(()) => {}
+                    Err(_broken) => return Poll::Ready(Ok(None)),
+                }
+            }
+            if self.ended {
+                return match ready!(conn.poll_flush(cx)) {
+                    Ok(()) => Poll::Ready(Ok(Some(()))),
+                    Err(_broken) => Poll::Ready(Ok(None)),
+                };
+            }
+            ready!(self.poll_fill(cx))?;
+        }
+    }
+
+    fn poll_write(&mut self, conn: &Conn, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut parts = [IoSlice::new(&[]); 4];
+        let count = self.pending.len().min(parts.len());
+        for (n, (part, bytes)) in parts.iter_mut().zip(&self.pending).enumerate() {
+            *part = IoSlice::new(if n == 0 { &bytes[self.written..] } else { bytes });
+        }
+        let mut sent = ready!(conn.poll_write_vectored(cx, &parts[..count]))?;
+        if sent == 0 {
+            return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+        }
+        sent += self.written;
+        while let Some(first) = self.pending.first() {
+            if sent < first.len() {
+                break;
+            }
+            sent -= first.len();
+            self.pending.remove(0);
+        }
+        self.written = sent;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(kept) = self.kept.get(self.repeat) {
+            let kept = kept.clone();
+            self.repeat += 1;
+            self.encode(kept);
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(self.incoming.poll_frame(cx)).transpose()? {
+            Some(Frame::Data(data)) => {
+                self.received += data.len() as u64;
+                if self.length_max > 0 && self.received > self.length_max {
+                    let bytes_max = self.length_max;
+                    return Poll::Ready(Err(Kind::BodyTooLarge { bytes_max }.into()));
+                }
+                self.keep(&data);
+                self.encode(data);
+            }
+            // Trailers of a request are rare and nginx drops them, too.
+            Some(Frame::Trailers(_)) => {}
+            None => {
+                self.ended = true;
+                if self.chunked {
+                    self.pending.push(Bytes::from_static(b"0\r\n\r\n"));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        if self.overflowed {
+            return;
+        }
+        if self.kept_bytes + data.len() > self.kept_bytes_max {
+            self.overflowed = true;
+            self.kept.clear();
+            self.repeat = 0;
+            return;
+        }
+        self.kept_bytes += data.len();
+        self.kept.push(data.clone());
+        self.repeat = self.kept.len();
+    }
+
+    fn encode(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        if self.chunked {
+            let mut head = Vec::with_capacity(20);
+            http1::chunk_head(&mut head, data.len());
+            self.pending.push(head.into());
+            self.pending.push(data);
+            self.pending.push(Bytes::from_static(http1::CHUNK_END));
+        } else {
+            self.pending.push(data);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! One try at one node: connect or reuse, send the request, read the head of the answer.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io::IoSlice,
+    task::{Context, Poll},
+};
+
+use bytes::BytesMut;
+
+use super::{
+    Client, Node, connect,
+    pool::{Key, Link},
+    request::{self, Sending},
+    response::{Home, Tunnel, UpstreamBody},
+};
+use crate::{
+    clock,
+    error::{Error, Kind},
+    exchange::{Body, Exchange},
+    http1::{self, BodyDecoder, Framing, Progress, ResponseHead},
+    sys::deadline::Deadline,
+};
+
+/// The answer of a node: its head went into `x.response`.
+#[derive(Debug)]
+pub enum Answer {
+    /// An ordinary response.
+    Response(Body),
+    /// The node switched protocols.
+    Tunnel(Tunnel),
+}
+
+/// Why a try failed, with what the pipeline needs to decide on another one.
+#[derive(Debug)]
+pub struct Try {
+    /// What broke.
+    pub error: Error,
+    /// Whether request bytes may have reached the node.
+    pub sent: bool,
+    /// Whether the connection came from the pool: then it may just have been too old.
+    pub reused: bool,
+}
+
+thread_local! {
+    /// Heads are written here; one per worker, never borrowed across an await.
+    static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn failed(error: impl Into<Error>, sent: bool, reused: bool) -> Try {
+    Try { error: error.into(), sent, reused }
+}
+
+/// What one try holds.
+struct Attempt<'a> {
+    node: &'a Node,
+    link: Link,
+    reused: bool,
+    deadline: Deadline,
+}
+
+impl Client {
+    /// Sends `x` to `node` and reads the head of the answer into `x.response`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Try`].
+    pub async fn send(
+        &self,
+        x: &mut Exchange,
+        node: &Node,
+        sending: &mut Sending,
+        upgrade: bool,
+    ) -> std::result::Result<Answer, Try> {
+        let key = Key {
+            addr: node.addr,
+            tls: node.tls.as_ref().map(|(client, name)| (client.id(), name.clone())),
+        };
+        let (link, reused) = self.link(x, node, &key).await?;
+        let mut attempt = Attempt { node, link, reused, deadline: Deadline::default() };
+        attempt.write_head(x, sending, upgrade).await?;
+        let mut head = ResponseHead::new();
+        let mut buf = BytesMut::new();
+        attempt.read_head(self, x, sending, (&mut head, &mut buf)).await?;
+        note_head(x);
+        if head.status() == 101 {
+            take_fields(x, &mut head);
+            return Ok(Answer::Tunnel(Tunnel { conn: attempt.link.conn, early: buf }));
+        }
+        let home = head.keep_alive().then(|| Home { pool: self.pool.clone(), key, keep: node.keep });
+        let decoder = BodyDecoder::response(head.framing());
+        let length = decoder.length_left();
+        let framing = head.framing();
+        take_fields(x, &mut head);
+        x.response.length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None => x.response.length.or(Some(0)),
+            _ => length,
+        };
+        let mut body = UpstreamBody::new(attempt.link, home, buf, decoder, node.read_timeout);
+        if !sending.is_done() {
+            body.still_sending(std::mem::take(sending));
+        }
+        if body.finish_if_done() {
+            return Ok(Answer::Response(Body::Empty));
+        }
+        Ok(Answer::Response(body.into()))
+    }
+
+    async fn link(&self, x: &mut Exchange, node: &Node, key: &Key) -> std::result::Result<(Link, bool), Try> {
+        if let Some(link) = self.pool.take(key, clock::now()) {
+            note_connect(x);
+            return Ok((link, true));
+        }
+        let connected = match &node.tls {
+            None => connect::tcp(node.addr, node.connect_timeout).await,
+            Some((client, name)) => {
+                connect::tls(node.addr, client, name, node.connect_timeout).await
+            }
+        };
+        let conn = connected.map_err(|error| failed(error, false, false))?;
+        note_connect(x);
+        Ok((conn.into(), false))
+    }
+}
+
+impl Attempt<'_> {
+    fn node_name(&self) -> String {
+        self.node.addr.to_string()
+    }
+
+    /// Writes the head, and the body with it if that lies in memory.
+    async fn write_head(
+        &mut self,
+        x: &mut Exchange,
+        sending: &mut Sending,
+        upgrade: bool,
+    ) -> std::result::Result<(), Try> {
+        let mut head = HEAD.take();
+        head.clear();
+        let written = request::write_head(&mut head, x, self.node.host.as_deref(), upgrade);
+        if let Err(error) = written {
+            HEAD.set(head);
+            return Err(failed(error, false, self.reused));
+        }
+        let body = sending.whole().unwrap_or_default();
+        if let Some(attempt) = x.upstream.attempts.last_mut() {
+            attempt.bytes.0 += (head.len() + body.len()) as u64;
+        }
+        let mut parts = [IoSlice::new(&head), IoSlice::new(&body)];
+        let write = self.link.conn.write_vectored_all(&mut parts);
+        let sent = self.deadline.limit(self.node.send_timeout, write).await;
+        HEAD.set(head);
+        match sent {
+            Some(Ok(())) => Ok(()),
+            // The answer may be there all the same, such as 413; reading will tell.
+            Some(Err(_)) if !self.reused => Ok(()),
+            Some(Err(error)) => {
+                let kind = Kind::UpstreamClosed { node: self.node_name(), reused: true };
+                Err(failed(Error::from(kind).because(error), true, true))
+            }
+            None => Err(self.timeout("send")),
+        }
+    }
+
+    fn timeout(&self, what: &'static str) -> Try {
+        failed(Kind::UpstreamTimeout { what, node: self.node_name() }, true, self.reused)
+    }
+
+    /// Reads until the head is complete, while the body of the request still goes out.
+    async fn read_head(
+        &mut self,
+        client: &Client,
+        x: &mut Exchange,
+        sending: &mut Sending,
+        (head, buf): (&mut ResponseHead, &mut BytesMut),
+    ) -> std::result::Result<(), Try> {
+        let method = x.method.clone();
+        let mut broken = false;
+        loop {
+            let read = poll_fn(|cx| self.poll_read(cx, x, sending, (buf, &mut broken))).await?;
+            if read == 0 {
+                let kind = Kind::UpstreamClosed { node: self.node_name(), reused: self.reused };
+                return Err(failed(kind, true, self.reused));
+            }
+            if let Some(attempt) = x.upstream.attempts.last_mut() {
+                attempt.bytes.1 += read as u64;
+            }
+            loop {
+                let progress = http1::parse_response(buf, &client.limits, &method, head)
+                    .map_err(|error| {
+                        let kind = Kind::BadAnswer { node: self.node_name(), why: error.why() };
+                        failed(kind, true, false)
+                    })?;
+                let Progress::Done(len) = progress else { break };
+                bytes::Buf::advance(buf, len);
+                if head.is_interim() && head.status() != 101 {
+                    // We answered `Expect` ourselves; the final head follows.
+                    head.clear();
+                    continue;
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// One read, with everything that may end the wait for it.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        x: &mut Exchange,
+        sending: &mut Sending,
+        (buf, broken): (&mut BytesMut, &mut bool),
+    ) -> Poll<std::result::Result<usize, Try>> {
+        let sending_now = !sending.is_done() && !*broken;
+        if sending_now {
+            match sending.poll(&self.link.conn, cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error, true, false))),
+                Poll::Ready(Ok(None)) => *broken = true,
+                Poll::Ready(Ok(Some(()))) | Poll::Pending => {}
+            }
+        }
+        match self.link.conn.poll_read_buf(cx, buf) {
+            Poll::Ready(Ok(read)) => return Poll::Ready(Ok(read)),
+            Poll::Ready(Err(error)) => {
+                let kind = Kind::UpstreamClosed { node: self.node_name(), reused: self.reused };
+                return Poll::Ready(Err(failed(Error::from(kind).because(error), true, self.reused)));
+            }
+            Poll::Pending => {}
+        }
+        if x.peer_is_gone(cx) {
+            return Poll::Ready(Err(failed(Kind::ClientGone, true, false)));
+        }
+        // While the request is still going out, silence of the node is no fault of its own;
+        // the client's timeout bounds that time.
+        if !sending.is_done() && !*broken {
+            self.deadline.set(self.node.send_timeout.max(self.node.read_timeout));
+        } else if !x.waits {
+            self.deadline.set(self.node.read_timeout);
+            x.waits = true;
+        }
+        if self.deadline.poll(cx).is_ready() {
+            return Poll::Ready(Err(self.timeout("read")));
+        }
+        Poll::Pending
+    }
+}
+
+/// Moves the fields of the answer into the response, without those of one hop.
+fn take_fields(x: &mut Exchange, head: &mut ResponseHead) {
+    x.response.status = head.status();
+    x.response.length = head
+        .fields
+        .get("content-length")
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+    std::mem::swap(&mut x.response.fields, &mut head.fields);
+    http1::remove_hop_by_hop(&mut x.response.fields);
+    for name in ["content-length", "date", "server"] {
+        x.response.fields.remove(name);
+    }
+    if let Some(attempt) = x.upstream.attempts.last_mut() {
+        attempt.status = x.response.status;
+    }
+}
+
+fn note_connect(x: &mut Exchange) {
+    if let Some(attempt) = x.upstream.attempts.last_mut() {
+        attempt.connect_time = Some(attempt.started.elapsed());
+    }
+    x.waits = false;
+}
+
+fn note_head(x: &mut Exchange) {
+    if let Some(attempt) = x.upstream.attempts.last_mut() {
+        attempt.header_time = Some(attempt.started.elapsed());
+    }
+}

@@ -1,0 +1,4 @@
+//! Heads of answers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::response_head(data));
