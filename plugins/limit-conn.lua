@@ -139,8 +139,9 @@ local limiters = setmetatable({}, { __mode = "k" })
 
 -- One limiter per conf or rule learns how long its requests take.
 local function limiter_of(rule, conn, burst, conf)
-    local limiter, err = limiters[rule], nil
+    local limiter = limiters[rule]
     if not limiter then
+        local err
         limiter, err = limit_conn.new(DICT, conn, burst, conf.default_conn_delay)
         if not limiter then
             return nil, err

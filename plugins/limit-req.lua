@@ -67,11 +67,13 @@ local limiters = setmetatable({}, { __mode = "k" })
 
 
 local function limiter_of(conf)
-    local limiter, err = limiters[conf], nil
-    if not limiter then
-        limiter, err = limit_req.new(DICT, conf.rate, conf.burst)
-        limiters[conf] = limiter
+    local limiter = limiters[conf]
+    if limiter then
+        return limiter
     end
+    local err
+    limiter, err = limit_req.new(DICT, conf.rate, conf.burst)
+    limiters[conf] = limiter
     return limiter, err
 end
 

@@ -25,9 +25,9 @@ pub mod config;
 pub mod gate;
 pub mod live;
 pub mod shared;
-//pub mod control;
+pub mod control;
 pub mod worker;
-//pub mod cli;
+pub mod cli;
 
 // Vocabulary.
 pub mod clock;

@@ -1,2 +1,7 @@
 //! The `moongate` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moongate::cli::main()
+}

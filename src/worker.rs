@@ -78,7 +78,7 @@ pub struct Common {
     /// Where access lines go.
     pub access: LogFile,
     /// Tells the control thread of an uncaught error: generation and message.
-    pub on_error: std_mpsc::Sender<(u64, String)>,
+    pub on_error: Arc<dyn Fn(u64, &str) + Send + Sync>,
     /// How many workers there are.
     pub workers: usize,
 }
@@ -141,11 +141,8 @@ fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
         (Arc::clone(&common.dicts), Arc::clone(&common.metrics)),
         Some(resolver),
     );
-    let sender = common.on_error.clone();
-    *env.on_error.borrow_mut() = Some(Rc::new(move |generation, message: &str| {
-        // Without a control thread there is nobody to roll anything back.
-        let _ = sender.send((generation, message.to_owned()));
-    }));
+    let hook = Arc::clone(&common.on_error);
+    *env.on_error.borrow_mut() = Some(Rc::new(move |generation, message: &str| hook(generation, message)));
     env
 }
 

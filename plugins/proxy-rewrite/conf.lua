@@ -137,6 +137,26 @@ local function check_headers(headers)
 end
 
 
+-- The schema lets some names pass that are no header names, and would break every request.
+local function check_names(headers)
+    for field in pairs(headers or {}) do
+        if field == "" or not core.utils.validate_header_field(field) then
+            return false, "invalid field character in header"
+        end
+    end
+    return true
+end
+
+
+local function check_operations(headers)
+    local ok, err = check_names(headers.add)
+    if not ok then
+        return false, err
+    end
+    return check_names(headers.set)
+end
+
+
 --- Checks a conf and fills its defaults.
 function _M.check(conf)
     local ok, err = core.schema.check(schema, conf)
@@ -150,10 +170,13 @@ function _M.check(conf)
             return false, err
         end
     end
-    if conf.headers and not _M.has_operations(conf.headers) then
-        return check_headers(conf.headers)
+    if not conf.headers then
+        return true
     end
-    return true
+    if _M.has_operations(conf.headers) then
+        return check_operations(conf.headers)
+    end
+    return check_headers(conf.headers)
 end
 
 

@@ -6,6 +6,7 @@ local secret = require("apisix.secret")
 
 local decode_base64 = ngx.decode_base64
 local ipairs = ipairs
+local match = string.match
 local pairs = pairs
 local pcall = pcall
 local tostring = tostring
@@ -120,13 +121,23 @@ local function check_headers(headers)
 end
 
 
--- Unknown options raise, a pattern that does not compile comes back as an error.
+-- nil and a message if it does not compile. Unknown options raise; of that, only the
+-- message counts, not the place.
+local function compile(filter)
+    local ok, compiled, err = pcall(re_compile, filter.regex, filter.options)
+    if ok then
+        return compiled, err
+    end
+    local text = tostring(compiled)
+    return nil, match(text, "unknown flag [^\n]*") or text
+end
+
+
 local function check_filters(filters)
     for _, filter in ipairs(filters) do
-        local ok, compiled, err = pcall(re_compile, filter.regex, filter.options)
-        if not ok or not compiled then
-            return false, 'regex "' .. filter.regex .. '" validation failed: '
-                          .. tostring(not ok and compiled or err)
+        local ok, err = compile(filter)
+        if not ok then
+            return false, 'regex "' .. filter.regex .. '" validation failed: ' .. err
         end
     end
     return true

@@ -361,6 +361,23 @@ impl Vm {
         }
     }
 
+    /// Checks that a Lua source evaluates to a function.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, with its line.
+    pub(crate) fn check_function(&self, source: &str) -> Result<(), String> {
+        let chunk = self.core.lua().load(source).set_name("=conf");
+        let function = chunk.into_function().map_err(|error| error.to_string())?;
+        let kept = self.core.keep(function).map_err(|error| error.to_string())?;
+        let co = self.core.coroutine();
+        co.push_ref(&kept);
+        let co = task::run_now(&self.core, co, 0, None, Phase::Init).map_err(|failure| failure.message)?;
+        let is_function = co.is_function(1);
+        self.core.recycle(co);
+        if is_function { Ok(()) } else { Err("it does not evaluate to a function".to_owned()) }
+    }
+
     /// The conf table of `conf` on this VM: one per conf, made at its first use.
     fn conf_table(&self, conf: &Arc<PluginConf>, kind: SchemaType) -> Result<(), String> {
         if self.confs.borrow().contains_key(&conf.id) {

@@ -10,9 +10,12 @@ const KNOWN: [&[u8]; 10] = [
 #[derive(Debug, Clone, Default)]
 pub(super) struct Methods {
     known: u16,
-    /// Methods that have no bit, such as WebDAV's. Boxed twice, since nearly no route has any.
-    others: Option<Box<Vec<Box<[u8]>>>>,
+    /// Methods that have no bit, such as WebDAV's. Nearly no route has any.
+    others: Option<Box<Others>>,
 }
+
+#[derive(Debug, Clone)]
+struct Others(Vec<Box<[u8]>>);
 
 impl Methods {
     /// The set of `names`; the empty list means every method.
@@ -25,7 +28,7 @@ impl Methods {
                 bit => set.known |= bit,
             }
         }
-        set.others = (!others.is_empty()).then(|| Box::new(others));
+        set.others = (!others.is_empty()).then(|| Box::new(Others(others)));
         set
     }
 
@@ -36,7 +39,7 @@ impl Methods {
         }
         match &self.others {
             None => self.known == 0,
-            Some(others) => others.iter().any(|other| **other == *name),
+            Some(others) => others.0.iter().any(|other| **other == *name),
         }
     }
 }

@@ -65,8 +65,7 @@ impl Radix {
         let mut found = NONE;
         let mut rest = text;
         let mut node = self.nodes.first()?;
-        loop {
-            let Some(after) = rest.strip_prefix(self.label(node)) else { break };
+        while let Some(after) = rest.strip_prefix(self.label(node)) {
             rest = after;
             if node.key != NONE {
                 found = node.key;

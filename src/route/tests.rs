@@ -300,7 +300,7 @@ struct Arg(String);
 
 impl expr::Vars for Arg {
     fn get(&self, name: &str) -> Option<VarValue<'_>> {
-        (name == "arg_k").then(|| VarValue::Str(Cow::Borrowed(self.0.as_bytes())))
+        (name == "arg_k").then_some(VarValue::Str(Cow::Borrowed(self.0.as_bytes())))
     }
 }
 

@@ -3,3 +3,5 @@
 pub mod conn;
 pub mod cpu;
 pub mod deadline;
+pub mod platform;
+pub mod port;

@@ -199,6 +199,12 @@ impl Co {
         Some(unsafe { ffi::lua_tonumber(self.lua, at) })
     }
 
+    /// Whether the value at `at` is a function.
+    pub(crate) fn is_function(&self, at: c_int) -> bool {
+        // SAFETY: any index is acceptable.
+        unsafe { ffi::lua_type(self.lua, at) == ffi::LUA_TFUNCTION }
+    }
+
     /// Lua's truth of the value at `at`.
     pub(crate) fn truth(&self, at: c_int) -> bool {
         // SAFETY: any index is acceptable.

@@ -1,0 +1,73 @@
+//! The command line.
+
+mod process;
+mod test;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::control::{self, Options};
+
+/// An API gateway that runs APISIX's Lua plugins.
+#[derive(Debug, Parser)]
+#[command(name = "moongate", version, about)]
+struct Args {
+    /// Holds conf/, logs/ and plugins/.
+    #[arg(short = 'p', long, global = true, env = "MOONGATE_PREFIX", default_value = ".")]
+    prefix: PathBuf,
+    /// Instead of conf/config.yaml.
+    #[arg(short = 'c', long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves in the foreground.
+    Start {
+        /// Listens beside a running process, which then can be stopped without a refused connection.
+        #[arg(long)]
+        takeover: bool,
+    },
+    /// Ends the running process, letting its requests finish.
+    Stop,
+    /// The same as stop.
+    Quit,
+    /// Reads config.yaml, objects and plugins again.
+    Reload,
+    /// Checks config.yaml, the objects and every plugin conf.
+    Test,
+    /// Prints the version.
+    Version,
+}
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let options = |takeover| Options {
+        prefix: args.prefix.clone(),
+        config: args.config.clone(),
+        takeover,
+        demo: false,
+    };
+    let result = match args.verb {
+        Verb::Start { takeover } => control::run(options(takeover)),
+        Verb::Stop | Verb::Quit => process::signal(&args.prefix, libc::SIGQUIT),
+        Verb::Reload => process::signal(&args.prefix, libc::SIGHUP),
+        Verb::Test => test::run(&options(false)),
+        Verb::Version => {
+            process::say(&format!("moongate {} (APISIX {})", crate::VERSION, crate::APISIX_VERSION));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

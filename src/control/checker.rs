@@ -1,0 +1,54 @@
+//! Checks what belongs to plugins, in the control thread's VM.
+
+use serde_json::Value;
+
+use crate::{
+    config::{
+        check::{PluginChecker, SchemaType, Verdict},
+        local::{Local, PluginMissing},
+    },
+    lua::Vm,
+    route::expr::Expr,
+};
+
+/// A VM that checks, with the settings that say what a missing plugin means.
+pub struct Checker<'v> {
+    /// The VM with all plugins loaded.
+    pub vm: &'v Vm,
+    /// config.yaml.
+    pub local: &'v Local,
+}
+
+impl PluginChecker for Checker<'_> {
+    fn check(&mut self, plugin: &str, kind: SchemaType, conf: &mut Value) -> Verdict {
+        if self.vm.has(plugin) {
+            return match self.vm.check(plugin, kind, conf) {
+                Ok(filled) => {
+                    *conf = filled;
+                    Verdict::Ok
+                }
+                Err(reason) => Verdict::Refused(reason),
+            };
+        }
+        let skip = self.local.missing(plugin) == PluginMissing::Skip;
+        if let Some((_, reason)) = self.vm.broken.iter().find(|(name, _)| name == plugin) {
+            if skip {
+                return Verdict::Ignored;
+            }
+            return Verdict::Refused(format!("the plugin is enabled but did not load: {reason}"));
+        }
+        // Not in the list, but there: as in APISIX, the conf has no effect.
+        if skip || self.vm.generation.has_plugin(plugin) {
+            return Verdict::Ignored;
+        }
+        Verdict::Unknown
+    }
+
+    fn check_expr(&mut self, rule: &Value) -> Result<(), String> {
+        Expr::compile(rule).map(drop)
+    }
+
+    fn check_function(&mut self, source: &str) -> Result<(), String> {
+        self.vm.check_function(source)
+    }
+}

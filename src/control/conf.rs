@@ -1,0 +1,145 @@
+//! Objects: reading the file, checking what changed, handing it to the workers.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use super::{Checker, Control, Event, start};
+use crate::{
+    config::{
+        Snapshot,
+        check::{self, Applied, Recheck},
+        env,
+        local,
+        raw::Kind,
+        source::{
+            file,
+            watch::{Watched, Watcher},
+        },
+    },
+    live::Live,
+    log::error_log::Level,
+    log_at,
+    worker::Order,
+};
+
+/// How long workers may take to swap before the control thread goes on.
+const SWAP: Duration = Duration::from_secs(10);
+
+/// How long a plugin directory must be quiet before its files are read.
+const QUIET: Duration = Duration::from_millis(20);
+
+impl Control {
+    /// Watches the objects' file and all directories with Lua files.
+    pub(super) fn watch(&self, events: &mpsc::Sender<Event>) -> Result<Vec<Watcher>, String> {
+        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
+        let mut watchers = Vec::new();
+        if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+            let events = events.clone();
+            let watched = Watched::files(dir, &[&name.to_string_lossy()]);
+            let watcher = Watcher::new(vec![watched], move |_| {
+                // The control thread may have ended.
+                let _ = events.send(Event::Objects);
+            });
+            watchers.push(watcher.map_err(|error| format!("cannot watch {}: {error}", dir.display()))?);
+        }
+        if self.local.reload.watch {
+            let trees: Vec<Watched> = self
+                .generation
+                .places()
+                .directories()
+                .into_iter()
+                .map(|dir| Watched::tree(dir, "lua", QUIET))
+                .collect();
+            let events = events.clone();
+            let watcher = Watcher::new(trees, move |_| {
+                // The control thread may have ended.
+                let _ = events.send(Event::Code);
+            });
+            watchers.push(watcher.map_err(|error| format!("cannot watch plugins: {error}"))?);
+        }
+        Ok(watchers)
+    }
+
+    /// Reads the objects' file and applies it if it changed.
+    pub(super) fn reload_objects(&mut self) {
+        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
+        let document = match file::read(&path, self.local.standalone, &self.local.limits, &env::process) {
+            Ok(document) => document,
+            Err(error) => {
+                log_at!(Level::Error, "the configuration stays as it was: {error}");
+                self.board.set_objects_error(Some(error.to_string()));
+                return;
+            }
+        };
+        let started = Instant::now();
+        let mut checker = Checker { vm: &self.vm, local: &self.local };
+        let applied = check::apply(&self.snapshot, document, &mut checker, Recheck::Changed);
+        self.board.set_objects_error(None);
+        if !self.read_once || !same(&self.snapshot, &applied.snapshot) {
+            self.read_once = true;
+            self.publish(applied, started);
+        }
+    }
+
+    /// Builds the router and lets all workers serve by it.
+    pub(super) fn publish(&mut self, applied: Applied, started: Instant) {
+        report(&applied);
+        self.snapshot = Arc::new(applied.snapshot);
+        let mode = start::mode(&self.local);
+        let live = Live::build(Arc::clone(&self.snapshot), mode, Some(&self.live));
+        for problem in &live.problems {
+            log_at!(Level::Error, "{problem}");
+        }
+        let old = std::mem::replace(&mut self.live, Arc::new(live));
+        let (done, swapped) = mpsc::channel();
+        self.order(|| Order::Live(Arc::clone(&self.live), done.clone()));
+        drop(done);
+        let end = Instant::now() + SWAP;
+        for _ in &self.workers {
+            if swapped.recv_timeout(end.saturating_duration_since(Instant::now())).is_err() {
+                log_at!(Level::Error, "a worker did not take the new configuration in time");
+                break;
+            }
+        }
+        self.board.set_live(&self.live, &self.vm);
+        log_at!(
+            Level::Notice,
+            "configuration version {} serves: {} routes, {} refused objects, {} ms",
+            self.snapshot.version,
+            self.snapshot.routes.len(),
+            self.snapshot.refusals.len(),
+            started.elapsed().as_millis()
+        );
+        // Freed here, where nobody waits: large configurations take a while.
+        drop(old);
+    }
+}
+
+/// Whether nothing is different that anybody could notice.
+fn same(old: &Snapshot, new: &Snapshot) -> bool {
+    Kind::ALL.into_iter().all(|kind| old.kind_version(kind) == new.kind_version(kind))
+        && old.refusals == new.refusals
+        && old.plugins == new.plugins
+}
+
+/// Tells what is odd about the objects.
+pub(super) fn report(applied: &Applied) {
+    for warning in &applied.warnings {
+        log_at!(Level::Warn, "{warning}");
+    }
+    for notice in &applied.notices {
+        log_at!(Level::Warn, "{} [{}]: {}", notice.kind.plural(), notice.id, notice.text);
+    }
+    for refusal in applied.snapshot.refusals.iter() {
+        log_at!(
+            Level::Error,
+            "{} [{}] is refused{}: {}",
+            refusal.kind.plural(),
+            refusal.id,
+            if refusal.kept { " and stays as it was" } else { "" },
+            refusal.reason
+        );
+    }
+}

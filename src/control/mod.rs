@@ -1,0 +1,175 @@
+//! The control thread: it starts the workers, watches files and signals, checks what
+//! changed, and hands finished configuration and code to the workers.
+//!
+//! Nothing here is on the way of a request. [`run`] is the life of the process.
+
+mod checker;
+mod code;
+mod conf;
+mod http;
+mod signals;
+mod start;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+pub use checker::Checker;
+pub use start::{Options, checking};
+pub(crate) use start::pid_file;
+
+use crate::{
+    config::{Local, Snapshot, local},
+    live::Live,
+    log::{error_log::Level, writer::Writer},
+    log_at,
+    lua::{Vm, loader::Generation},
+    worker::{Common, Handle, Order},
+};
+
+/// What the control thread waits for.
+enum Event {
+    /// The file of objects changed.
+    Objects,
+    /// A Lua file changed.
+    Code,
+    /// A signal.
+    Signal(signals::Signal),
+    /// A plugin of this generation raised this, uncaught.
+    Raised(u64, String),
+    /// Somebody asked for a reload; the answer says why it was refused.
+    Reload(mpsc::Sender<Result<(), String>>),
+}
+
+/// The state of the control thread.
+struct Control {
+    prefix: PathBuf,
+    config_path: PathBuf,
+    local: Arc<Local>,
+    snapshot: Arc<Snapshot>,
+    live: Arc<Live>,
+    /// Checks plugins and confs; made anew for each generation.
+    vm: Vm,
+    runtime: tokio::runtime::Runtime,
+    generation: Arc<Generation>,
+    /// What served before, for a roll-back, and since when the current one serves.
+    before: Option<(Arc<Generation>, Instant)>,
+    last_id: u64,
+    /// A generation that was rolled back: the same files are not loaded again.
+    rejected: Option<Arc<Generation>>,
+    workers: Vec<Handle>,
+    common: Common,
+    board: Arc<http::Board>,
+    writer: Writer,
+    /// Whether the objects' file was read at all.
+    read_once: bool,
+}
+
+/// Runs the gateway until it is told to end.
+///
+/// # Errors
+///
+/// What keeps it from starting, in words for the operator.
+pub fn run(options: Options) -> Result<(), String> {
+    let (events, inbox) = mpsc::channel();
+    let mut control = start::start(&options, &events)?;
+    signals::forward(events.clone())?;
+    let _watchers = control.watch(&events)?;
+    // What changed between reading and watching.
+    control.reload_objects();
+    control.serve(&inbox);
+    Ok(())
+}
+
+impl Control {
+    fn serve(&mut self, inbox: &mpsc::Receiver<Event>) {
+        while let Ok(event) = inbox.recv() {
+            match event {
+                Event::Objects => self.reload_objects(),
+                Event::Code => {
+                    // The outcome is in the log and on the board.
+                    let _ = self.reload_code(false);
+                }
+                Event::Reload(answer) => {
+                    let result = self.reload_code(true);
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                }
+                Event::Raised(generation, message) => self.raised(generation, &message),
+                Event::Signal(signals::Signal::Hangup) => self.hangup(),
+                Event::Signal(signals::Signal::Reopen) => self.writer.reopen_all(),
+                Event::Signal(signals::Signal::Fast) => return self.end_now(),
+                Event::Signal(signals::Signal::Graceful) => return self.end(inbox),
+            }
+        }
+    }
+
+    /// SIGHUP: config.yaml, objects and plugins are read again.
+    fn hangup(&mut self) {
+        log_at!(Level::Notice, "reloading: config.yaml, objects and plugins are read again");
+        match local::load(&self.config_path, &crate::config::env::process) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    log_at!(Level::Warn, "{warning}");
+                }
+                let restart = local::restart_keys(&self.local, &loaded.local);
+                if !restart.is_empty() {
+                    log_at!(Level::Warn, "these changed keys need a restart: {}", restart.join(", "));
+                }
+                self.local = Arc::new(loaded.local);
+                crate::log::error_log::set_level(start::level(&self.local));
+                self.order(|| Order::Local(Arc::clone(&self.local)));
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log_at!(Level::Error, "config.yaml stays as it was: {problem}");
+                }
+            }
+        }
+        // The outcome is in the log and on the board.
+        let _ = self.reload_code(true);
+        self.reload_objects();
+    }
+
+    fn order(&self, order: impl Fn() -> Order) {
+        for worker in &self.workers {
+            // A worker that is gone takes no orders.
+            let _ = worker.orders.send(order());
+        }
+    }
+
+    /// SIGTERM: announce, wait, drain, end. A second signal ends at once.
+    fn end(&mut self, inbox: &mpsc::Receiver<Event>) {
+        let delay = self.local.shutdown_delay;
+        log_at!(Level::Notice, "shutting down: announcing for {} ms", delay.as_millis());
+        self.board.draining.store(true, Ordering::SeqCst);
+        self.order(|| Order::Announce);
+        let until = Instant::now() + delay;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+            if let Ok(Event::Signal(signals::Signal::Fast | signals::Signal::Graceful)) =
+                inbox.recv_timeout(left)
+            {
+                return self.end_now();
+            }
+        }
+        self.order(|| Order::Drain);
+        while !self.workers.iter().all(|worker| worker.thread.is_finished()) {
+            if let Ok(Event::Signal(signals::Signal::Fast | signals::Signal::Graceful)) =
+                inbox.recv_timeout(Duration::from_millis(5))
+            {
+                return self.end_now();
+            }
+        }
+        log_at!(Level::Notice, "all workers have ended");
+        self.end_now();
+    }
+
+    fn end_now(&mut self) {
+        start::remove_pid_file(&self.prefix);
+        self.writer.shutdown(Duration::from_secs(2));
+        // Threads that still serve would keep the process; what they do is lost on purpose.
+        std::process::exit(0);
+    }
+}

@@ -1,0 +1,392 @@
+//! Starting: everything between the command line and the first request.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use tokio::task::LocalSet;
+
+use super::{Control, Event, http};
+use crate::{
+    accept::listener::{self, Peers},
+    balance, clock,
+    config::{
+        Local, Snapshot,
+        env, local,
+        local::{LogLevel, RouterKind, WorkerCount},
+    },
+    live::Live,
+    log::{
+        self,
+        error_log::{self, Level},
+        rotate::RotateOptions,
+        target::Target,
+        writer::{self, Class, Writer},
+    },
+    log_at,
+    lua::{
+        Vm,
+        env::{Env, Settings},
+        loader::{Generation, Places},
+    },
+    route::Mode,
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
+    sys::{cpu, platform, port},
+    upstream::resolve::{self, Names},
+    worker::{self, Common, Own},
+};
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Holds `conf/`, `logs/`, `plugins/`.
+    pub prefix: PathBuf,
+    /// Instead of `conf/config.yaml`.
+    pub config: Option<PathBuf>,
+    /// Listen beside a running process instead of refusing.
+    pub takeover: bool,
+    /// Serve by embedded examples when the prefix has no configuration.
+    pub demo: bool,
+}
+
+impl Options {
+    /// Where config.yaml is.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| local::path(&self.prefix, &env::process))
+    }
+}
+
+/// Where Lua files are looked for.
+#[must_use]
+pub(super) fn places(prefix: &Path, local: &Local) -> Places {
+    Places {
+        extra: local.extra_lua_path.clone(),
+        plugins: vec![
+            prefix.join("plugins"),
+            prefix.join("apisix/plugins"),
+            PathBuf::from("/plugins"),
+        ],
+        lua: vec![prefix.join("lua")],
+        extra_c: local.extra_lua_cpath.clone(),
+    }
+}
+
+/// The router's mode.
+pub(super) fn mode(local: &Local) -> Mode {
+    match local.router_http {
+        RouterKind::Uri => Mode::Uri,
+        RouterKind::HostUri => Mode::HostUri,
+        RouterKind::UriWithParameter => Mode::UriWithParameter,
+    }
+}
+
+/// The error log's level.
+pub(super) fn level(local: &Local) -> Level {
+    Level::from_number(i64::from(local.error_log_level as u8)).unwrap_or(Level::Warn)
+}
+
+fn settings(prefix: &Path, local: &Local) -> Settings {
+    Settings {
+        resume_bytes_max: local.memory.resume_bytes_max,
+        vm_bytes_max: local.memory.vm_bytes_max,
+        budget: local.watchdog.budget,
+        pending_timers_max: local.max_pending_timers,
+        running_timers_max: local.max_running_timers,
+        body_bytes_max: 64 << 20,
+        prefix: prefix.to_path_buf(),
+    }
+}
+
+/// A VM that checks, and config.yaml, for commands that do not serve.
+///
+/// # Errors
+///
+/// When config.yaml or the shelves do not load.
+pub fn checking(options: &Options) -> Result<(Vm, Local), String> {
+    let loaded = load_local(options, &options.config_path())?;
+    let local = Arc::new(loaded.local);
+    let (events, _) = mpsc::channel();
+    let common = common(options, &local, 1, writer::LogFile::off(), &events);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let vm = check_vm(&runtime, &common, &common.generation)?;
+    Ok((vm, (*local).clone()))
+}
+
+/// A VM that checks and does not serve, with all plugins of `common` loaded.
+///
+/// # Errors
+///
+/// When the shelves do not load; plugins that do not are in `Vm::broken`.
+pub(super) fn check_vm(
+    runtime: &tokio::runtime::Runtime,
+    common: &Common,
+    generation: &Arc<Generation>,
+) -> Result<Vm, String> {
+    let env = Env::new(
+        common.settings.clone(),
+        (common.workers, common.workers),
+        Arc::clone(&common.live.snapshot),
+        Arc::clone(&common.local.raw),
+        (Arc::clone(&common.dicts), Arc::clone(&common.metrics)),
+        None,
+    );
+    LocalSet::new().block_on(runtime, async {
+        let mut vm = Vm::bare(Rc::clone(&env), Arc::clone(generation)).await?;
+        for plugin in common.plugins.iter() {
+            // What does not load is remembered in the VM.
+            let _ = vm.load_plugin(plugin).await;
+        }
+        for clash in vm.order() {
+            log_at!(Level::Warn, "plugins share a priority and run by name: {clash}");
+        }
+        Ok(vm)
+    })
+}
+
+fn open_logs(prefix: &Path, local: &Local, writer: &Writer) -> Result<writer::LogFile, String> {
+    let rotation = RotateOptions {
+        max_size: local.log.rotate_bytes,
+        max_total_size: local.log.total_bytes_max,
+        ..RotateOptions::default()
+    };
+    let open = |path: &str, class: Class| {
+        let target = Target::parse(path, prefix)?;
+        if let Some(dir) = target.path().parent() {
+            // If it cannot be made, opening says why.
+            let _ = fs::create_dir_all(dir);
+        }
+        writer.open(&target, class, rotation.clone()).map_err(|error| format!("{path}: {error}"))
+    };
+    let errors = open(&local.error_log, Class::Error)?;
+    error_log::set_file(Some(errors));
+    error_log::set_level(level(local));
+    if !local.access_log.enabled {
+        return Ok(writer::LogFile::off());
+    }
+    open(&local.access_log.path, Class::Access)
+}
+
+/// Reads everything, starts the workers and waits until they serve.
+pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<Control, String> {
+    log::install(log::Platform {
+        local_offset_s: platform::local_offset_s,
+        free_bytes: platform::free_bytes,
+    });
+    let config_path = options.config_path();
+    let loaded = load_local(options, &config_path)?;
+    let local = Arc::new(loaded.local);
+    let writer = Writer::new(writer::Options {
+        queue_bytes_max: local.log.queue_bytes,
+        min_free: local.log.free_bytes_min,
+        ..writer::Options::default()
+    });
+    let access = open_logs(&options.prefix, &local, &writer)?;
+    for warning in &loaded.warnings {
+        log_at!(Level::Warn, "{warning}");
+    }
+    let workers = count_workers(&local)?;
+    let files = platform::raise_open_files(local.worker_rlimit_nofile);
+    log_at!(Level::Info, "open files: {files}");
+    let listeners = listen(&local, workers, options.takeover)?;
+    let common = common(options, &local, workers, access, events);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let vm = check_vm(&runtime, &common, &common.generation)?;
+    for (name, reason) in &vm.broken {
+        log_at!(Level::Error, "plugin {name} does not load: {reason}");
+    }
+    let board = Arc::new(http::Board::new(&common, events.clone()));
+    let mut control = Control {
+        prefix: options.prefix.clone(),
+        config_path,
+        snapshot: Arc::clone(&common.live.snapshot),
+        live: Arc::clone(&common.live),
+        generation: Arc::clone(&common.generation),
+        last_id: common.generation.id,
+        before: None,
+        rejected: None,
+        workers: Vec::new(),
+        runtime,
+        vm,
+        board,
+        writer,
+        read_once: false,
+        local,
+        common,
+    };
+    control.reload_objects();
+    control.common.live = Arc::clone(&control.live);
+    start_workers(&mut control, listeners)?;
+    http::serve(Arc::clone(&control.board), &control.local)?;
+    write_pid_file(&options.prefix);
+    log_at!(Level::Notice, "moongate {} is ready, {workers} workers", crate::VERSION);
+    Ok(control)
+}
+
+fn load_local(options: &Options, path: &Path) -> Result<local::Loaded, String> {
+    let result = if path.exists() || options.config.is_some() {
+        local::load(path, &env::process)
+    } else {
+        local::parse("", "(built-in defaults)", &env::process)
+    };
+    result.map_err(|problems| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn count_workers(local: &Local) -> Result<usize, String> {
+    let cpus = cpu::read(Path::new("/"));
+    let configured = match local.workers {
+        WorkerCount::Auto => None,
+        WorkerCount::Fixed(count) => Some(count),
+    };
+    let workers = cpu::decide_workers(configured, &env::process, &cpus)?;
+    log_at!(Level::Notice, "{} workers by {} ({cpus})", workers.count, workers.by);
+    Ok(workers.count)
+}
+
+/// One set of sockets per worker. Without `takeover` a taken port is an error.
+fn listen(
+    local: &Local,
+    workers: usize,
+    takeover: bool,
+) -> Result<Vec<Vec<std::net::TcpListener>>, String> {
+    let mut all: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut seen = BTreeSet::new();
+    for listen in &local.node_listen {
+        let addr = SocketAddr::new(listen.ip, listen.port);
+        if !seen.insert(addr) {
+            continue;
+        }
+        if !takeover && let Err(error) = listener::probe(addr) {
+            if listen.optional {
+                continue;
+            }
+            return Err(taken(addr, &error));
+        }
+        for sockets in &mut all {
+            match listener::listen(addr) {
+                Ok(socket) => sockets.push(socket),
+                Err(_) if listen.optional => {}
+                Err(error) => return Err(taken(addr, &error)),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The message for a port that cannot be had.
+pub(super) fn taken(addr: SocketAddr, error: &std::io::Error) -> String {
+    if error.kind() != std::io::ErrorKind::AddrInUse {
+        return format!("cannot listen on {addr}: {error}");
+    }
+    match port::owner(addr) {
+        Some(pid) => format!("cannot listen on {addr}: address already in use by pid {pid}"),
+        None => format!("cannot listen on {addr}: address already in use"),
+    }
+}
+
+fn common(
+    options: &Options,
+    local: &Arc<Local>,
+    workers: usize,
+    access: writer::LogFile,
+    events: &mpsc::Sender<Event>,
+) -> Common {
+    let dicts = local.shared_dicts.iter().map(|(name, bytes)| {
+        (name.as_str(), usize::try_from(*bytes).unwrap_or(usize::MAX))
+    });
+    let snapshot = Arc::new(Snapshot::default());
+    let live = Arc::new(Live::build(snapshot, mode(local), None));
+    let generation = Arc::new(Generation::new(1, places(&options.prefix, local)));
+    let sender = std::sync::Mutex::new(events.clone());
+    Common {
+        live,
+        generation,
+        plugins: Arc::new(local.plugins.clone()),
+        settings: settings(&options.prefix, local),
+        dicts: Arc::new(Dicts::new(dicts)),
+        metrics: Arc::new(Registry::new("apisix_", workers)),
+        counts: Arc::new(Counts::new(workers)),
+        balance: Arc::new(balance::Shared::new(clock::now())),
+        names: Names::new(resolve::Options {
+            servers: local.dns_resolver.iter().filter_map(|server| server.parse().ok()).collect(),
+            valid: local.dns_resolver_valid,
+            timeout: local.resolver_timeout,
+            search: local.enable_resolv_search_opt,
+            hosts: resolve::hosts::read().unwrap_or_default(),
+            ..resolve::Options::default()
+        }),
+        access,
+        on_error: Arc::new(move |generation, message: &str| {
+            let sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Without a control thread there is nobody to roll anything back.
+            let _ = sender.send(Event::Raised(generation, message.to_owned()));
+        }),
+        workers,
+        local: Arc::clone(local),
+    }
+}
+
+fn start_workers(
+    control: &mut Control,
+    listeners: Vec<Vec<std::net::TcpListener>>,
+) -> Result<(), String> {
+    let (mut inboxes, mut receivers) = (Vec::new(), Vec::new());
+    for _ in &listeners {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        inboxes.push(sender);
+        receivers.push(receiver);
+    }
+    let peers = Peers { inboxes, counts: Arc::clone(&control.common.counts) };
+    let (ready, answers) = mpsc::channel();
+    for (number, (listeners, inbox)) in listeners.into_iter().zip(receivers).enumerate() {
+        let own = Own { number, listeners, inbox, peers: peers.clone(), ready: ready.clone() };
+        let handle = worker::start(control.common.clone(), own).map_err(|error| error.to_string())?;
+        control.workers.push(handle);
+    }
+    drop(ready);
+    for _ in &control.workers {
+        match answers.recv_timeout(Duration::from_secs(60)) {
+            Ok(result) => result?,
+            Err(_) => return Err("a worker did not start".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+/// Where `stop`, `quit` and `reload` find the process.
+#[must_use]
+pub(crate) fn pid_file(prefix: &Path) -> PathBuf {
+    prefix.join("logs/nginx.pid")
+}
+
+fn write_pid_file(prefix: &Path) {
+    let path = pid_file(prefix);
+    if let Err(error) = fs::write(&path, format!("{}\n", std::process::id())) {
+        log_at!(Level::Warn, "no pid file, `moongate stop` will not find us: {}: {error}", path.display());
+    }
+}
+
+/// Removes the pid file if it is ours: after a take-over it is the other's.
+pub(super) fn remove_pid_file(prefix: &Path) {
+    let path = pid_file(prefix);
+    let ours = fs::read_to_string(&path)
+        .is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
+    if ours {
+        // Nothing depends on it any more.
+        let _ = fs::remove_file(path);
+    }
+}

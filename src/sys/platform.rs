@@ -1,0 +1,68 @@
+//! Questions to the operating system that safe Rust has no words for.
+#![allow(unsafe_code)] // One system call per function; each block carries its SAFETY sentence.
+
+use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt as _, path::Path};
+
+/// Seconds that local time is ahead of UTC at this moment; 0 if the C library cannot tell.
+#[must_use]
+pub fn local_offset_s(now_s: i64) -> i32 {
+    let mut local = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to live values of the right type; `tm` is plain data.
+    let filled = unsafe { libc::localtime_r(&now_s, local.as_mut_ptr()) };
+    if filled.is_null() {
+        return 0;
+    }
+    // SAFETY: `localtime_r` has filled it, as its answer says; zeroed was valid as well.
+    let local = unsafe { local.assume_init() };
+    i32::try_from(local.tm_gmtoff).unwrap_or(0)
+}
+
+/// Bytes an unprivileged process may still write to the file system of `path`.
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut stat = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `path` ends in a zero byte and both pointers live through the call.
+    let answer = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) };
+    // SAFETY: filled on success; the zeroed value before it was valid too.
+    let stat = unsafe { stat.assume_init() };
+    (answer == 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Raises the bound of open files to `files`, as far as the system allows; returns what holds.
+#[must_use]
+pub fn raise_open_files(files: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives through the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 0;
+    }
+    let wanted = libc::rlimit { rlim_cur: files, rlim_max: files.max(limit.rlim_max) };
+    // SAFETY: as above. Only root may raise the hard bound.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {
+        return files;
+    }
+    limit.rlim_cur = files.min(limit.rlim_max);
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    limit.rlim_cur
+}
+
+/// Collects children that ended; only process 1 gets any it did not start.
+pub fn reap_children() {
+    // SAFETY: a null status pointer is allowed; WNOHANG never waits.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
+/// Sends `signal` to process `pid`.
+///
+/// # Errors
+///
+/// What the system says, such as no such process.
+pub fn signal(pid: i32, signal: i32) -> std::io::Result<()> {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::kill(pid, signal) } == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::last_os_error())
+}
