@@ -82,9 +82,13 @@ end
 
 
 local function connect(conf, target)
-    local client = http.new()
+    local client, err = http.new()
+    if not client then
+        return nil, "failed to create a client: " .. tostring(err)
+    end
     client:set_timeout(conf.timeout * 1000)
-    local ok, err = client:connect(target.host, target.port)
+    local ok
+    ok, err = client:connect(target.host, target.port)
     if not ok then
         return nil, "failed to connect to " .. place(target) .. err
     end
@@ -122,7 +126,7 @@ local function send(conf, body)
     answer, err = client:request({
         method = "POST",
         path = target.path,
-        query = tostring(target.query or ""),
+        query = target.query and tostring(target.query) or nil,
         body = body,
         headers = {
             ["Host"] = target.host,

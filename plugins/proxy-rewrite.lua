@@ -165,8 +165,8 @@ local function encode(uri, may_have_query)
     if not at then
         return core.utils.uri_safe_encode(uri), false
     end
-    return core.utils.uri_safe_encode(sub(uri, 1, at - 1))
-           .. core.utils.escape_uri_control_chars(sub(uri, at)), true
+    local query = core.utils.escape_uri_control_chars(sub(uri, at))
+    return core.utils.uri_safe_encode(sub(uri, 1, at - 1)) .. gsub(query, " ", "%%20"), true
 end
 
 

@@ -17,6 +17,25 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The wall time of a moment that was read a short while ago, without reading the system
+/// clock each time; it is read anew every second, so a step of it is noticed.
+#[must_use]
+pub fn wall_at(now: Instant) -> Duration {
+    thread_local! {
+        static ANCHOR: std::cell::Cell<Option<(Instant, Duration)>> =
+            const { std::cell::Cell::new(None) };
+    }
+    if let Some((at, time)) = ANCHOR.get()
+        && let Some(since) = now.checked_duration_since(at)
+        && since < Duration::from_secs(1)
+    {
+        return time + since;
+    }
+    let time = wall();
+    ANCHOR.set(Some((now, time)));
+    time
+}
+
 /// The name of this machine, read once.
 #[must_use]
 pub fn hostname() -> &'static str {

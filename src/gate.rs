@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
+    task::Waker,
 };
 
 use tokio::sync::Notify;
@@ -34,12 +35,26 @@ const SPARE_EXCHANGES_MAX: usize = 128;
 /// How far the worker is on its way out.
 #[derive(Debug, Default)]
 pub struct Drain {
+    /// Tasks of open connections, to be woken when `closing` is set. A connection registers
+    /// once, so that a wait for its next request costs nothing.
+    pub wakers: RefCell<HashMap<u64, Waker>>,
     /// Answers carry `Connection: close`.
     pub announced: Cell<bool>,
     /// Idle connections close at once.
     pub closing: Cell<bool>,
-    /// Wakes idle connections when `closing` is set.
+    /// Wakes tunnels when `closing` is set.
     pub notify: Notify,
+}
+
+impl Drain {
+    /// Tells all connections to close as soon as they are idle.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.notify.notify_waiters();
+        for waker in self.wakers.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// A route's merge result, and what it was made from.
@@ -70,6 +85,8 @@ pub struct Gate {
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
     spare: RefCell<Vec<Box<Exchange>>>,
+    /// Captures of the router, reused from request to request.
+    pub params: RefCell<crate::route::Params>,
     /// The access log.
     pub access: RefCell<AccessLog>,
     /// Shutdown.
@@ -123,6 +140,7 @@ impl Gate {
             targets: RefCell::default(),
             matched: RefCell::default(),
             spare: RefCell::default(),
+            params: RefCell::default(),
             access: RefCell::new(parts.access),
             drain: Drain::default(),
             connections: Cell::new(0),

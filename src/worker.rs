@@ -24,6 +24,7 @@ use crate::{
     config::{Local, local},
     gate::{Gate, Parts},
     http1::HeadLimits,
+    limits::LUA_STACK_BYTES,
     live::Live,
     log::{access::AccessLog, error_log::Level, format::Escape, writer::{LineBuffer, LogFile}},
     log_at,
@@ -114,7 +115,7 @@ pub fn start(common: Common, own: Own) -> io::Result<Handle> {
     let (orders, inbox) = mpsc::unbounded_channel();
     let thread = thread::Builder::new()
         .name(format!("worker-{}", own.number))
-        .stack_size(4 << 20)
+        .stack_size(LUA_STACK_BYTES)
         .spawn(move || run(common, own, inbox))?;
     Ok(Handle { orders, thread })
 }
@@ -346,11 +347,10 @@ impl Worker {
         let end = tokio::time::Instant::now() + timeout;
         // Requests that came with the last accepts are still on their way.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        gate.drain.closing.set(true);
-        gate.drain.notify.notify_waiters();
+        gate.drain.close();
         while gate.connections.get() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            gate.drain.notify.notify_waiters();
+            gate.drain.close();
         }
         if gate.connections.get() > 0 {
             log_at!(Level::Notice, "{} connections cut at the end of worker_shutdown_timeout", gate.connections.get());

@@ -8,6 +8,7 @@ local host = require("moongate.host")
 local logging = require("moongate.logging")
 local req = require("moongate.api.req")
 local resp = require("moongate.api.resp")
+local socket = require("moongate.socket")
 local text = require("moongate.api.text")
 local unsupported = require("moongate.unsupported")
 
@@ -171,12 +172,16 @@ ngx.timer = {
 }
 
 ngx.socket = {
-    tcp = host.tcp,
-    stream = host.tcp,
-    udp = host.udp,
+    tcp = socket.tcp,
+    stream = socket.tcp,
+    udp = socket.udp,
     connect = function(...)
-        local sock = host.tcp()
-        local ok, err = sock:connect(...)
+        local sock, err = socket.tcp()
+        if not sock then
+            return nil, err
+        end
+        local ok
+        ok, err = sock:connect(...)
         if not ok then
             return nil, err
         end

@@ -5,8 +5,12 @@
 -- @module moongate.unsupported
 local error = error
 local ipairs = ipairs
+local setmetatable = setmetatable
 
 local _M = {}
+
+-- Function -> its sentence.
+local raising = setmetatable({}, { __mode = "k" })
 
 
 --- A function that raises when it is called.
@@ -15,9 +19,18 @@ local _M = {}
 -- @treturn function
 function _M.raise(name, why)
     local message = name .. " is " .. (why or "not supported by moongate yet")
-    return function()
+    local function raise()
         error(message, 2)
     end
+    raising[raise] = message
+    return raise
+end
+
+
+--- The sentence that a function made here raises.
+-- @treturn string|nil nil for everything else
+function _M.why(value)
+    return value ~= nil and raising[value] or nil
 end
 
 

@@ -3,6 +3,7 @@
 local host = require("moongate.host")
 
 local error = error
+local await = host.semaphore_wait
 local new_semaphore = host.semaphore
 local setmetatable = setmetatable
 local type = type
@@ -29,7 +30,14 @@ function _M:wait(timeout)
     if type(timeout) ~= "number" or timeout < 0 then
         error("bad timeout: no negative number", 2)
     end
-    return self.sem:wait(timeout)
+    local taken, err = self.sem:try(timeout)
+    if taken == nil then
+        return nil, err
+    end
+    if taken then
+        return true
+    end
+    return await()
 end
 
 

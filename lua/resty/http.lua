@@ -2,7 +2,6 @@
 -- @module resty.http
 local body_readers = require("resty.http.body")
 local head = require("resty.http.head")
-local host = require("moongate.host")
 local unsupported = require("moongate.unsupported")
 local uris = require("resty.http.uri")
 
@@ -11,7 +10,7 @@ local find = string.find
 local lower = string.lower
 local setmetatable = setmetatable
 local sub = string.sub
-local tcp = host.tcp
+local tcp = require("moongate.socket").tcp
 local tonumber = tonumber
 local tostring = tostring
 local type = type

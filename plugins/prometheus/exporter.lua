@@ -2,7 +2,7 @@
 --
 -- The series of a request depend on a few texts that hardly ever change, so they are looked
 -- up once per combination and kept in a tree of tables: a request walks the tree and makes
--- two calls that count.
+-- one call that counts into all of them.
 -- @module apisix.plugins.prometheus.exporter
 local core = require("apisix.core")
 local host = require("moongate.host")
@@ -40,10 +40,12 @@ local MODEL_BYTES_MAX = 128
 local LEAVES_MAX = 20000
 local NODES_MAX = 1024
 
+local NO_MODELS = {}
+
 local TIMES = { "request", "upstream", "apisix" }
 local DIRECTIONS = { "ingress", "egress" }
-local TRAFFIC_HISTOGRAMS = { true, true, true, false, false }
-local STATUS_HISTOGRAMS = { false }
+-- Which of a request's six series are histograms.
+local HISTOGRAMS = { false, true, true, true, false, false }
 
 local metrics
 local extras
@@ -114,8 +116,11 @@ local function traffic_values(metric, kind, key, ctx)
 end
 
 
-local function traffic_series(key, ctx)
-    local list = {}
+-- What a request counts into: its status, three times and two directions.
+local function series_of(key, ctx)
+    local status = { key.status, key.route, key.uri, key.host, key.service, key.consumer,
+                     key.node, key.request_type, key.request_model, key.model, key.source }
+    local list = { metrics.http_status, finished("http_status", status, ctx) }
     for _, kind in ipairs(TIMES) do
         list[#list + 1] = metrics.http_latency
         list[#list + 1] = traffic_values("http_latency", kind, key, ctx)
@@ -124,15 +129,7 @@ local function traffic_series(key, ctx)
         list[#list + 1] = metrics.bandwidth
         list[#list + 1] = traffic_values("bandwidth", kind, key, ctx)
     end
-    return new_series(list, TRAFFIC_HISTOGRAMS)
-end
-
-
-local function status_series(key, status, ctx)
-    local values = { status, key.route, key.uri, key.host, key.service, key.consumer, key.node,
-                     key.request_type, key.request_model, key.model, key.source }
-    return new_series({ metrics.http_status, finished("http_status", values, ctx) },
-                      STATUS_HISTOGRAMS)
+    return new_series(list, HISTOGRAMS)
 end
 
 -- ---------------------------------------------------------------------------
@@ -154,12 +151,10 @@ local function forget_tree()
 end
 
 
--- Texts that a client can invent do not go into the tree.
-local function key_of_model(assigned, key)
+local function set_models(key, assigned)
     key.request_type = model_label(assigned.request_type or "traditional_http")
     key.request_model = model_label(assigned.request_llm_model)
     key.model = model_label(assigned.llm_model)
-    return key
 end
 
 
@@ -191,50 +186,36 @@ local function milliseconds(text)
 end
 
 
-local function count_traffic(series)
+local function count(series)
     local latency = (now() - req_start_time()) * 1000
     local upstream = milliseconds(var_get("upstream_response_time"))
     local own = latency - (upstream or 0)
-    series:add(latency, upstream, own > 0 and own or 0,
+    series:add(1, latency, upstream, own > 0 and own or 0,
                tonumber(var_get("request_length")) or 0, tonumber(var_get("bytes_sent")) or 0)
-end
-
-
--- The part of the tree for a route, a consumer and a node.
-local function find_place(key)
-    local place = branch(branch(tree, key.route), key.service)
-    return branch(branch(place, key.consumer), key.node)
-end
-
-
-local function grow_traffic(place, key, ctx)
-    place.traffic = traffic_series(key_of_model({}, key), ctx)
-    return place.traffic
-end
-
-
-local function grow_status(place, key, status, ctx)
-    local series = status_series(key_of_model({}, key), status, ctx)
-    place[key.host] = series
-    leaves = leaves + 1
-    return series
 end
 
 
 local key = {}
 
 
--- Counts through the tree.
-local function count_kept(status, ctx)
-    local place = find_place(key)
-    local traffic = place.traffic or grow_traffic(place, key, ctx)
-    local by_status = branch(branch(branch(place, status), key.source), key.uri)
-    local answers = by_status[key.host] or grow_status(by_status, key, status, ctx)
-    answers:add(1)
-    count_traffic(traffic)
+-- The series from the tree, where they are kept.
+local function kept_series(ctx)
+    local place = branch(branch(tree, key.route), key.service)
+    place = branch(branch(place, key.consumer), key.node)
+    place = branch(branch(branch(place, key.status), key.source), key.uri)
+    local series = place[key.host]
+    if series then
+        return series
+    end
+
     if leaves > LEAVES_MAX then
         forget_tree()
     end
+    leaves = leaves + 1
+    set_models(key, NO_MODELS)
+    series = series_of(key, ctx)
+    place[key.host] = series
+    return series
 end
 
 
@@ -258,17 +239,17 @@ function _M.http_log(conf, ctx)
     key.uri = req_param("_path") or ""
     key.host = req_param("_host") or ""
     key.source = get_response_source(ctx)
-    local status = resp_status()
+    key.status = resp_status()
 
+    -- Texts that a client can invent do not go into the tree.
     local assigned = ctx.var._cache
     if has_extras or assigned.request_type or assigned.llm_model
        or assigned.request_llm_model then
-        key_of_model(assigned, key)
-        status_series(key, status, ctx):add(1)
-        count_traffic(traffic_series(key, ctx))
-        return
+        set_models(key, assigned)
+        count(series_of(key, ctx))
+    else
+        count(kept_series(ctx))
     end
-    count_kept(status, ctx)
 end
 
 -- ---------------------------------------------------------------------------

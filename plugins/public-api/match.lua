@@ -68,7 +68,7 @@ local function make()
     sort(prefixes, function(a, b)
         return #a.prefix > #b.prefix
     end)
-    made_for = plugin.load_times
+    made_for = plugin.plugins
 end
 
 
@@ -95,7 +95,7 @@ end
 -- @tparam table ctx
 -- @treturn boolean false if there is none; does not return if the endpoint answered
 function _M.match(ctx)
-    if made_for ~= plugin.load_times then
+    if made_for ~= plugin.plugins then
         make()
     end
     local endpoint = find(ctx.var.uri, get_method())

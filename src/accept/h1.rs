@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -75,8 +76,16 @@ pub(super) async fn serve(
         expects: Cell::new(false),
         body_timeout,
     });
-    let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0, out: Vec::new() };
-    if driver.run().await == Next::Http2 {
+    let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0 };
+    let serial = driver.info.serial;
+    poll_fn(|cx| {
+        gate.drain.wakers.borrow_mut().insert(serial, cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    let next = driver.run().await;
+    gate.drain.wakers.borrow_mut().remove(&serial);
+    if next == Next::Http2 {
         let shared = Rc::try_unwrap(driver.shared).ok()?;
         return Some((shared.conn, shared.buf.into_inner()));
     }
@@ -96,7 +105,6 @@ struct Driver {
     shared: Rc<Shared>,
     info: Rc<ConnInfo>,
     requests: u32,
-    out: Vec<u8>,
 }
 
 impl Driver {
@@ -124,7 +132,6 @@ impl Driver {
             return true;
         }
         conn::give_back(&mut shared.buf.borrow_mut());
-        self.out = Vec::new();
         let local = Rc::clone(&self.gate.local.borrow());
         let patience =
             if self.requests == 0 { local.client_header_timeout } else { local.keepalive_timeout };
@@ -132,15 +139,17 @@ impl Driver {
             return false;
         }
         let mut deadline = shared.deadline.take();
-        let closing = self.gate.drain.notify.notified();
+        let gate = &self.gate;
         let arrived = deadline
-            .limit(patience, async {
-                tokio::select! {
-                    biased;
-                    readable = shared.conn.readable() => readable.is_ok(),
-                    () = closing => false,
-                }
-            })
+            .limit(
+                patience,
+                poll_fn(|cx| {
+                    if gate.drain.closing.get() {
+                        return Poll::Ready(false);
+                    }
+                    shared.conn.poll_readable(cx).map(|readable| readable.is_ok())
+                }),
+            )
             .await;
         shared.deadline.replace(deadline);
         arrived.unwrap_or(false)
@@ -168,8 +177,9 @@ impl Driver {
     async fn read_head(&mut self, x: &mut Exchange, limits: &HeadLimits) -> Arrived {
         let shared = Rc::clone(&self.shared);
         let timeout = self.gate.local.borrow().client_header_timeout;
-        let started = clock::now();
+        let started = x.started;
         x.head.clear();
+        let mut first = true;
         loop {
             let parsed = {
                 let buf = shared.buf.borrow();
@@ -191,7 +201,9 @@ impl Driver {
                 Err(error) => return Arrived::Bad(error),
                 Ok(Progress::Partial) => {}
             }
-            let left = timeout.saturating_sub(started.elapsed());
+            let waited = if first { Duration::ZERO } else { started.elapsed() };
+            let left = timeout.saturating_sub(waited);
+            first = false;
             let mut buf = shared.buf.take();
             let mut deadline = shared.deadline.take();
             let read = deadline.limit(left, shared.conn.read_buf(&mut buf)).await;
@@ -208,7 +220,7 @@ impl Driver {
     }
 
     async fn refuse(&mut self, x: &mut Exchange, error: &Error) -> Next {
-        let mut sink = H1Sink::new(&self.shared, std::mem::take(&mut self.out), false);
+        let mut sink = H1Sink::new(&self.shared, false);
         pipeline::refuse(&self.gate, x, error, &mut sink).await;
         self.linger().await;
         Next::Close
@@ -232,10 +244,10 @@ impl Driver {
             && !local.keepalive_timeout.is_zero()
             && !self.gate.drain.announced.get();
         x.peer = Some(Rc::clone(&self.shared) as Rc<dyn Peer>);
-        let mut sink = H1Sink::new(&self.shared, std::mem::take(&mut self.out), keep);
+        let mut sink = H1Sink::new(&self.shared, keep);
         let after = pipeline::serve(&Rc::clone(&self.gate), x, &mut sink).await;
         let keep = sink.keep;
-        self.out = std::mem::take(&mut sink.out);
+        drop(sink);
         x.peer = None;
         x.body = RequestBody::default();
         match after {
@@ -280,7 +292,7 @@ impl Driver {
         let mut read = 0_u64;
         let mut deadline = Deadline::default();
         let done = deadline.limit(LINGER, async {
-            while let Some(frame) = std::future::poll_fn(|cx| rest.poll_frame(cx)).await {
+            while let Some(frame) = poll_fn(|cx| rest.poll_frame(cx)).await {
                 match frame {
                     Ok(Frame::Data(data)) => read += data.len() as u64,
                     Ok(Frame::Trailers(_)) => {}
@@ -442,7 +454,8 @@ struct H1Sink<'s> {
 }
 
 impl<'s> H1Sink<'s> {
-    fn new(shared: &'s Rc<Shared>, mut out: Vec<u8>, keep: bool) -> Self {
+    fn new(shared: &'s Rc<Shared>, keep: bool) -> Self {
+        let mut out = OUT.take();
         out.clear();
         Self { shared, out, chunked: false, bodiless: false, keep }
     }
@@ -478,7 +491,20 @@ pub fn set_send_timeout(timeout: Duration) {
     SEND_TIMEOUT.set(timeout);
 }
 
+/// What a spare write buffer may hold.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+impl Drop for H1Sink<'_> {
+    fn drop(&mut self) {
+        // An idle connection holds no write buffer; the next response takes this one.
+        if self.out.capacity() <= SPARE_BYTES_MAX {
+            OUT.set(std::mem::take(&mut self.out));
+        }
+    }
+}
+
 thread_local! {
+    static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static SEND_TIMEOUT: Cell<Duration> = const { Cell::new(Duration::from_secs(10)) };
 }
 
@@ -510,7 +536,7 @@ impl Sink for H1Sink<'_> {
         };
         let upgrade: Option<(&[u8], &[u8])> =
             x.head.fields.get("upgrade").filter(|_| interim).map(|value| (&b"Upgrade"[..], value));
-        let date = date();
+        let date = date(x);
         let own = [(&b"Date"[..], &date[..])];
         let fields = own
             .into_iter()
@@ -559,11 +585,11 @@ impl Sink for H1Sink<'_> {
 }
 
 /// The `Date` field, made once per second and thread.
-fn date() -> [u8; 29] {
+fn date(x: &Exchange) -> [u8; 29] {
     thread_local! {
         static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
     }
-    let now = clock::wall().as_secs();
+    let now = clock::wall_at(x.now).as_secs();
     let (at, date) = DATE.get();
     if at == now {
         return date;

@@ -1,7 +1,9 @@
 //! Connections from clients: taking them, speaking HTTP with them, letting them go.
 
 pub mod h1;
+mod h2;
 pub mod listener;
+mod stage;
 
 use std::{rc::Rc, sync::atomic::{AtomicU64, Ordering}};
 
@@ -22,13 +24,17 @@ fn next_request() -> u64 {
 /// Serves one accepted connection until it ends.
 pub async fn serve(gate: Rc<Gate>, stream: tokio::net::TcpStream) {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let info = ConnInfo {
-        serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let info = |http2| ConnInfo {
+        serial,
         peer,
+        peer_text: peer.ip().to_string().into(),
         local,
         tls: false,
-        http2: false,
+        http2,
     };
     let conn = Conn::new(Io::Tcp(stream), Some(peer));
-    h1::serve(&gate, conn, Rc::new(info)).await;
+    if let Some((conn, early)) = h1::serve(&gate, conn, Rc::new(info(false))).await {
+        h2::serve(&gate, conn, early, info(true)).await;
+    }
 }

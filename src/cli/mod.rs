@@ -1,5 +1,7 @@
 //! The command line.
 
+mod health;
+mod plugin;
 mod process;
 mod test;
 
@@ -39,8 +41,30 @@ enum Verb {
     Reload,
     /// Checks config.yaml, the objects and every plugin conf.
     Test,
+    /// Makes and checks plugins.
+    Plugin {
+        #[command(subcommand)]
+        verb: PluginVerb,
+    },
+    /// Exits with 0 when the running process is ready.
+    Health,
     /// Prints the version.
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginVerb {
+    /// Writes PREFIX/plugins/NAME.lua, a plugin that works as it is.
+    New {
+        /// Small letters, digits, - and _.
+        name: String,
+    },
+    /// Loads plugins as the gateway would and tells what they lack here.
+    Check {
+        /// Lua files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Runs what the command line asks for.
@@ -51,13 +75,16 @@ pub fn main() -> ExitCode {
         prefix: args.prefix.clone(),
         config: args.config.clone(),
         takeover,
-        demo: false,
+        demo: true,
     };
     let result = match args.verb {
         Verb::Start { takeover } => control::run(options(takeover)),
         Verb::Stop | Verb::Quit => process::signal(&args.prefix, libc::SIGQUIT),
         Verb::Reload => process::signal(&args.prefix, libc::SIGHUP),
         Verb::Test => test::run(&options(false)),
+        Verb::Plugin { verb: PluginVerb::New { name } } => plugin::new(&args.prefix, &name),
+        Verb::Plugin { verb: PluginVerb::Check { files } } => plugin::check(&options(false), &files),
+        Verb::Health => health::run(&options(false)),
         Verb::Version => {
             process::say(&format!("moongate {} (APISIX {})", crate::VERSION, crate::APISIX_VERSION));
             Ok(())

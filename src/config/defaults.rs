@@ -239,6 +239,7 @@ deployment:
     tls: {verify: true}
 
 moongate:
+  add_plugins: []
   plugin_missing: refuse
   plugin_missing_by_name: {}
   readiness_strict: false

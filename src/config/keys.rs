@@ -126,6 +126,7 @@ const KEYS: &[(&str, Use)] = &[
     ("deployment.admin", NotYet),
     ("deployment.etcd", NotYet),
     ("deployment.certs", NotYet),
+    ("moongate.add_plugins", Live),
     ("moongate.plugin_missing", Live),
     ("moongate.plugin_missing_by_name", Live),
     ("moongate.readiness_strict", Live),

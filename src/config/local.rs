@@ -320,6 +320,7 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
         _ => problems.add(Severity::Error, "", "expected a mapping of sections".into()),
     }
     complete(&mut tree, env, &mut problems);
+    add_plugins(&mut tree, &mut problems);
     let local = settings::read(tree, &mut problems);
     let list = problems.list;
     if list.iter().any(|problem| problem.severity == Severity::Error) {
@@ -458,6 +459,26 @@ fn complete(tree: &mut Value, env: Env<'_>, problems: &mut Problems<'_>) {
         && let Some(apisix) = tree.get_mut("apisix").and_then(Value::as_object_mut)
     {
         apisix.insert("enable_admin".into(), Value::Bool(false));
+    }
+}
+
+/// `moongate.add_plugins` joins `plugins`: naming one plugin must not mean naming all.
+fn add_plugins(tree: &mut Value, problems: &mut Problems<'_>) {
+    const KEY: &str = "moongate.add_plugins";
+    let more = match keys::at(tree, KEY).cloned() {
+        Some(Value::Array(more)) if more.iter().all(Value::is_string) => more,
+        None | Some(Value::Null) => return,
+        Some(other) => {
+            let text = format!("{KEY} must be a list of plugin names, not {other}");
+            return problems.add(Severity::Error, KEY, text);
+        }
+    };
+    if let Some(Value::Array(list)) = tree.get_mut("plugins") {
+        for name in more {
+            if !list.contains(&name) {
+                list.push(name);
+            }
+        }
     }
 }
 

@@ -168,3 +168,16 @@ fn the_shipped_file_has_no_problem() {
     let loaded = load(Path::new(shipped), &env).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
+
+#[test]
+fn added_plugins_join_the_list() {
+    let local = read("moongate: {add_plugins: [mine, key-auth]}").unwrap().local;
+    assert_eq!(local.plugins.last().map(String::as_str), Some("mine"));
+    assert_eq!(local.plugins.iter().filter(|name| *name == "key-auth").count(), 1);
+    let local = read("plugins: [a]\nmoongate: {add_plugins: [b]}").unwrap().local;
+    assert_eq!(local.plugins, ["a", "b"]);
+    assert_eq!(
+        errors("moongate: {add_plugins: mine}"),
+        ["config.yaml:1: moongate.add_plugins must be a list of plugin names, not \"mine\""]
+    );
+}

@@ -21,7 +21,13 @@ pub fn check_all(
     checker: &mut dyn PluginChecker,
     env: Env<'_>,
 ) -> Vec<Problem> {
-    let (local, mut problems) = match local::load(config_path, env) {
+    // As at a start, defaults stand in for a file that is not there.
+    let loaded = if config_path.exists() {
+        local::load(config_path, env)
+    } else {
+        local::parse("", "(built-in defaults)", env)
+    };
+    let (local, mut problems) = match loaded {
         Ok(Loaded { local, warnings }) => (local, warnings),
         Err(problems) => return problems,
     };

@@ -10,8 +10,6 @@ use super::{Checker, Control, conf, start};
 use crate::{
     config::{
         check::{self, Recheck},
-        env, local,
-        source::file,
     },
     log::error_log::Level,
     log_at,
@@ -88,8 +86,8 @@ impl Control {
                 return Err(format!("plugin {name} does not load: {reason}"));
             }
         }
-        let document = self.document()?;
-        if let Some(document) = document {
+        // While the file is broken, what is stored is as it was checked last.
+        if let Ok(document) = self.read_objects() {
             let mut checker = Checker { vm: &vm, local: &self.local };
             let applied = check::apply(&self.snapshot, document, &mut checker, Recheck::All);
             let known = |refusal: &&crate::config::snapshot::Refusal| {
@@ -107,15 +105,9 @@ impl Control {
         Ok(vm)
     }
 
-    /// The objects' file, read again; `None` while it is broken: then nothing is rechecked.
-    fn document(&self) -> Result<Option<crate::config::raw::RawDocument>, String> {
-        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
-        Ok(file::read(&path, self.local.standalone, &self.local.limits, &env::process).ok())
-    }
-
     /// The objects as the new code fills their defaults.
     fn recheck(&self, vm: &Vm) -> Option<check::Applied> {
-        let document = self.document().ok().flatten()?;
+        let document = self.read_objects().ok()?;
         let mut checker = Checker { vm, local: &self.local };
         Some(check::apply(&self.snapshot, document, &mut checker, Recheck::All))
     }

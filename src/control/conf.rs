@@ -11,12 +11,13 @@ use crate::{
         Snapshot,
         check::{self, Applied, Recheck},
         env,
-        local,
-        raw::Kind,
+        local::{self, Format},
+        raw::{Kind, RawDocument},
         source::{
             file,
             watch::{Watched, Watcher},
         },
+        yaml::ParseError,
     },
     live::Live,
     log::error_log::Level,
@@ -64,8 +65,7 @@ impl Control {
 
     /// Reads the objects' file and applies it if it changed.
     pub(super) fn reload_objects(&mut self) {
-        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
-        let document = match file::read(&path, self.local.standalone, &self.local.limits, &env::process) {
+        let document = match self.read_objects() {
             Ok(document) => document,
             Err(error) => {
                 log_at!(Level::Error, "the configuration stays as it was: {error}");
@@ -80,6 +80,22 @@ impl Control {
         if !self.read_once || !same(&self.snapshot, &applied.snapshot) {
             self.read_once = true;
             self.publish(applied, started);
+        }
+    }
+
+    /// The objects' file, or the example while there is none.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the file from being read, with its line where known.
+    pub(super) fn read_objects(&self) -> Result<RawDocument, ParseError> {
+        let (local, env) = (&self.local, &env::process);
+        let path = local::standalone_path(&self.prefix, local.standalone, env);
+        match self.example {
+            Some(example) if !path.exists() => {
+                file::parse(example, Format::Yaml, &local.limits, env)
+            }
+            _ => file::read(&path, local.standalone, &local.limits, env),
         }
     }
 

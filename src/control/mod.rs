@@ -17,7 +17,7 @@ use std::{
 };
 
 pub use checker::Checker;
-pub use start::{Options, checking};
+pub use start::{Options, checking, checking_plugins};
 pub(crate) use start::pid_file;
 
 use crate::{
@@ -65,6 +65,8 @@ struct Control {
     writer: Writer,
     /// Whether the objects' file was read at all.
     read_once: bool,
+    /// Served as long as there is no objects' file.
+    example: Option<&'static str>,
 }
 
 /// Runs the gateway until it is told to end.
@@ -119,6 +121,8 @@ impl Control {
                     log_at!(Level::Warn, "these changed keys need a restart: {}", restart.join(", "));
                 }
                 self.local = Arc::new(loaded.local);
+                self.common.local = Arc::clone(&self.local);
+                self.common.plugins = Arc::new(self.local.plugins.clone());
                 crate::log::error_log::set_level(start::level(&self.local));
                 self.order(|| Order::Local(Arc::clone(&self.local)));
             }

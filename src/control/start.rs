@@ -51,7 +51,7 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Listen beside a running process instead of refusing.
     pub takeover: bool,
-    /// Serve by embedded examples when the prefix has no configuration.
+    /// Serve the embedded example when the prefix has no configuration at all.
     pub demo: bool,
 }
 
@@ -75,6 +75,7 @@ pub(super) fn places(prefix: &Path, local: &Local) -> Places {
         ],
         lua: vec![prefix.join("lua")],
         extra_c: local.extra_lua_cpath.clone(),
+        checked: Vec::new(),
     }
 }
 
@@ -110,10 +111,29 @@ fn settings(prefix: &Path, local: &Local) -> Settings {
 ///
 /// When config.yaml or the shelves do not load.
 pub fn checking(options: &Options) -> Result<(Vm, Local), String> {
-    let loaded = load_local(options, &options.config_path())?;
-    let local = Arc::new(loaded.local);
+    checking_plugins(options, &[])
+}
+
+/// The same, with some plugins taken from given directories, in the list or not.
+///
+/// # Errors
+///
+/// As [`checking`].
+pub fn checking_plugins(
+    options: &Options,
+    checked: &[(String, PathBuf)],
+) -> Result<(Vm, Local), String> {
+    let mut local = load_local(options, &options.config_path())?.local;
+    for (name, _) in checked {
+        if !local.plugins.contains(name) {
+            local.plugins.push(name.clone());
+        }
+    }
+    let local = Arc::new(local);
     let (events, _) = mpsc::channel();
-    let common = common(options, &local, 1, writer::LogFile::off(), &events);
+    let mut common = common(options, &local, 1, writer::LogFile::off(), &events);
+    let places = Places { checked: checked.to_vec(), ..places(&options.prefix, &local) };
+    common.generation = Arc::new(Generation::new(1, places));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -208,6 +228,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         log_at!(Level::Error, "plugin {name} does not load: {reason}");
     }
     let board = Arc::new(http::Board::new(&common, events.clone()));
+    let example = example(options, &config_path, &local);
     let mut control = Control {
         prefix: options.prefix.clone(),
         config_path,
@@ -223,6 +244,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         board,
         writer,
         read_once: false,
+        example,
         local,
         common,
     };
@@ -233,6 +255,23 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     write_pid_file(&options.prefix);
     log_at!(Level::Notice, "moongate {} is ready, {workers} workers", crate::VERSION);
     Ok(control)
+}
+
+/// The objects to serve where nobody has configured anything, so that the first start
+/// answers something.
+fn example(options: &Options, config_path: &Path, local: &Local) -> Option<&'static str> {
+    let objects = local::standalone_path(&options.prefix, local.standalone, &env::process);
+    if !options.demo || options.config.is_some() || config_path.exists() || objects.exists() {
+        return None;
+    }
+    log_at!(
+        Level::Warn,
+        "there is neither {} nor {}: serving the built-in example until the latter is there, \
+         try http://127.0.0.1:9080/hello",
+        config_path.display(),
+        objects.display()
+    );
+    Some(include_str!("../../conf/apisix.yaml"))
 }
 
 fn load_local(options: &Options, path: &Path) -> Result<local::Loaded, String> {

@@ -34,6 +34,8 @@ pub struct ConnInfo {
     pub serial: u64,
     /// The peer.
     pub peer: SocketAddr,
+    /// Its address as text, made once.
+    pub peer_text: Box<str>,
     /// Our end.
     pub local: SocketAddr,
     /// Whether the client speaks TLS to us.
@@ -45,7 +47,7 @@ pub struct ConnInfo {
 impl Default for ConnInfo {
     fn default() -> Self {
         let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Self { serial: 0, peer: none, local: none, tls: false, http2: false }
+        Self { serial: 0, peer: none, peer_text: "0.0.0.0".into(), local: none, tls: false, http2: false }
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Response {
 pub struct Attempt {
     /// The address.
     pub addr: SocketAddr,
+    /// The address as text.
+    pub addr_text: Rc<str>,
     /// Its status; 0 if none came.
     pub status: u16,
     /// Until connected.
@@ -192,8 +196,8 @@ pub struct Exchange {
     pub body: RequestBody,
     /// Variables that plugins set, by name.
     pub vars: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
-    /// What the router captured: name and value.
-    pub params: Vec<(Box<str>, Box<[u8]>)>,
+    /// What the router captured.
+    pub params: Captures,
     /// The configuration this request sees from start to end.
     ///
     /// Behind an `Rc` of this worker, here and below: workers would fight for one counter.
@@ -220,12 +224,67 @@ pub struct Exchange {
     pub peer: Option<Rc<dyn Peer>>,
     /// Whether the wait for the upstream's head has begun.
     pub waits: bool,
+    /// When the last wait ended: the time of everything that follows without waiting.
+    pub now: Instant,
+    /// When the response was sent.
+    pub ended: Option<Instant>,
 }
 
 /// The client's end of the connection, as far as steps other than `accept` may look at it.
 pub trait Peer {
     /// Ready when the client closed the connection.
     fn poll_gone(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()>;
+}
+
+/// Names and values in one piece of memory that requests after another reuse.
+#[derive(Debug, Default)]
+pub struct Captures {
+    bytes: Vec<u8>,
+    ends: Vec<(usize, usize)>,
+}
+
+impl Captures {
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a pair.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(name);
+        let name_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((name_end, self.bytes.len()));
+    }
+
+    /// All pairs, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |(name_end, end)| {
+            let pair = (&self.bytes[start..*name_end], &self.bytes[*name_end..*end]);
+            start = *end;
+            pair
+        })
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// How many pairs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
 }
 
 /// The piece of body that `body_filter` looks at: nginx's `ngx.arg`.
@@ -258,7 +317,7 @@ impl Default for Exchange {
             host: Vec::new(),
             body: RequestBody::default(),
             vars: Vec::new(),
-            params: Vec::new(),
+            params: Captures::default(),
             snapshot: None,
             matched: None,
             globals: None,
@@ -271,6 +330,8 @@ impl Default for Exchange {
             refused_routes: Vec::new(),
             peer: None,
             waits: false,
+            now: clock::now(),
+            ended: None,
         }
     }
 }
@@ -281,7 +342,9 @@ impl Exchange {
         self.conn = Rc::clone(conn);
         self.remote = conn.peer;
         self.started = clock::now();
-        self.started_wall = clock::wall();
+        self.now = self.started;
+        self.ended = None;
+        self.started_wall = clock::wall_at(self.started);
         self.method.clear();
         self.path.clear();
         self.args.clear();
@@ -302,6 +365,22 @@ impl Exchange {
         self.refused_routes.clear();
         self.peer = None;
         self.waits = false;
+    }
+
+    /// How long the request took, or takes up to now.
+    #[must_use]
+    pub fn lasted(&self) -> Duration {
+        self.ended.map_or_else(|| self.started.elapsed(), |ended| ended.duration_since(self.started))
+    }
+
+    /// The client's address as text.
+    #[must_use]
+    pub fn remote_text(&self) -> std::borrow::Cow<'_, str> {
+        if self.remote == self.conn.peer {
+            std::borrow::Cow::Borrowed(&self.conn.peer_text)
+        } else {
+            std::borrow::Cow::Owned(self.remote.ip().to_string())
+        }
     }
 
     /// Id of the matched route.

@@ -241,10 +241,17 @@ fn number(value: u64) -> Cow<'static, [u8]> {
 /// Seconds with milliseconds, as nginx writes times.
 #[must_use]
 pub fn seconds(time: Duration) -> Vec<u8> {
-    let mut text = Vec::with_capacity(8);
-    // Writing to a Vec cannot fail.
-    let _ = write!(text, "{}.{:03}", time.as_secs(), time.subsec_millis());
+    let mut text = Vec::with_capacity(16);
+    write_seconds(&mut text, time);
     text
+}
+
+/// Appends what [`seconds`] returns.
+pub fn write_seconds(out: &mut Vec<u8>, time: Duration) {
+    out.extend_from_slice(itoa::Buffer::new().format(time.as_secs()).as_bytes());
+    let millis = time.subsec_millis();
+    let digit = |unit: u32| b'0' + u8::try_from(millis / unit % 10).unwrap_or(0);
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 fn ip(address: std::net::IpAddr) -> Cow<'static, [u8]> {
@@ -269,7 +276,7 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
         Fixed::ContentType => x.head.fields.get("content-type").map(Cow::Borrowed),
         Fixed::RequestBody => x.body.held.as_ref().map(|body| Cow::Borrowed(&body[..])),
         Fixed::RequestLength => Some(number(x.request_length)),
-        Fixed::RequestTime => Some(Cow::Owned(seconds(x.started.elapsed()))),
+        Fixed::RequestTime => Some(Cow::Owned(seconds(x.lasted()))),
         Fixed::RequestCompletion => Some(Cow::Borrowed(if x.client_gone { b"" } else { b"OK" })),
         Fixed::RemoteUser => remote_user(x).map(Cow::Owned),
         Fixed::ProxyAddXForwardedFor => Some(Cow::Owned(forwarded_for(x))),
@@ -284,7 +291,10 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
 
 fn of_connection(x: &Exchange, name: Fixed) -> Value<'_> {
     Some(match name {
-        Fixed::RemoteAddr => ip(x.remote.ip()),
+        Fixed::RemoteAddr => match x.remote_text() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
         Fixed::RemotePort => number(u64::from(x.remote.port())),
         Fixed::RealipRemoteAddr => ip(x.conn.peer.ip()),
         Fixed::RealipRemotePort => number(u64::from(x.conn.peer.port())),
@@ -337,7 +347,7 @@ fn of_upstream(x: &Exchange, name: Fixed) -> Value<'_> {
     };
     let time = |pick: fn(&Attempt) -> Option<Duration>| {
         each(&move |attempt, text| match pick(attempt) {
-            Some(time) => text.extend_from_slice(&seconds(time)),
+            Some(time) => write_seconds(text, time),
             None => text.push(b'-'),
         })
     };
@@ -348,8 +358,7 @@ fn of_upstream(x: &Exchange, name: Fixed) -> Value<'_> {
     };
     match name {
         Fixed::UpstreamAddr => each(&|attempt, text| {
-            // Writing to a Vec cannot fail.
-            let _ = write!(text, "{}", attempt.addr);
+            text.extend_from_slice(attempt.addr_text.as_bytes());
         }),
         Fixed::UpstreamStatus => count(|attempt| u64::from(attempt.status)),
         Fixed::UpstreamConnectTime => time(|attempt| attempt.connect_time),
@@ -386,8 +395,7 @@ pub fn forwarded_for(x: &Exchange) -> Vec<u8> {
         Some(known) if !known.is_empty() => [&known[..], b", "].concat(),
         _ => Vec::new(),
     };
-    // Writing to a Vec cannot fail.
-    let _ = write!(value, "{}", x.remote.ip());
+    value.extend_from_slice(x.remote_text().as_bytes());
     value
 }
 

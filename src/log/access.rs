@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     clock,
-    exchange::{Exchange, vars},
+    exchange::{Attempt, Exchange, vars},
 };
 
 /// Number of a compiled name.
@@ -57,7 +57,6 @@ impl AccessLog {
 
 /// Appends a value; the common ones without an allocation.
 fn append(x: &Exchange, name: Option<&vars::Name>, out: &mut Vec<u8>) -> bool {
-    use std::io::Write as _;
     let Some(name) = name else { return false };
     if let vars::Name::Fixed(fixed) = name
         && x.vars.is_empty()
@@ -66,18 +65,47 @@ fn append(x: &Exchange, name: Option<&vars::Name>, out: &mut Vec<u8>) -> bool {
             out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
         };
         match fixed {
-            vars::Fixed::TimeLocal => stamp::time_local(out, clock::wall().as_secs()),
-            vars::Fixed::TimeIso8601 => stamp::time_iso8601(out, clock::wall().as_secs()),
+            vars::Fixed::TimeLocal => stamp::time_local(out, wall_s(x)),
+            vars::Fixed::TimeIso8601 => stamp::time_iso8601(out, wall_s(x)),
             vars::Fixed::Status => number(out, u64::from(x.response.status)),
             vars::Fixed::BodyBytesSent => number(out, x.response.body_bytes_sent),
             vars::Fixed::BytesSent => number(out, x.response.bytes_sent),
-            // Writing to a Vec cannot fail.
-            vars::Fixed::RemoteAddr => drop(write!(out, "{}", x.remote.ip())),
+            vars::Fixed::RemoteAddr => out.extend_from_slice(x.remote_text().as_bytes()),
+            vars::Fixed::RequestTime => vars::write_seconds(out, x.lasted()),
+            vars::Fixed::Request => {
+                out.extend_from_slice(x.head.method());
+                out.push(b' ');
+                out.extend_from_slice(x.head.target());
+                out.push(b' ');
+                out.extend_from_slice(vars::protocol(x).as_bytes());
+            }
+            vars::Fixed::UpstreamAddr if one(x).is_some() => {
+                out.extend_from_slice(one(x).map_or(&b""[..], |a| a.addr_text.as_bytes()));
+            }
+            vars::Fixed::UpstreamStatus if one(x).is_some() => {
+                number(out, one(x).map_or(0, |attempt| u64::from(attempt.status)));
+            }
+            vars::Fixed::UpstreamResponseTime if one(x).is_some_and(|a| a.response_time.is_some()) => {
+                let time = one(x).and_then(|attempt| attempt.response_time).unwrap_or_default();
+                vars::write_seconds(out, time);
+            }
             _ => return append_value(x, name, out),
         }
         return true;
     }
     append_value(x, name, out)
+}
+
+/// The only try, if there was exactly one.
+fn one(x: &Exchange) -> Option<&Attempt> {
+    match &x.upstream.attempts[..] {
+        [attempt] => Some(attempt),
+        _ => None,
+    }
+}
+
+fn wall_s(x: &Exchange) -> u64 {
+    clock::wall_at(x.ended.unwrap_or_else(clock::now)).as_secs()
 }
 
 fn append_value(x: &Exchange, name: &vars::Name, out: &mut Vec<u8>) -> bool {

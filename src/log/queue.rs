@@ -16,6 +16,9 @@ use super::{rotate::RotateOptions, target::Output, target::Target, writer::Class
 /// Small writes are joined up to this many bytes.
 const JOIN_BYTES_MAX: usize = 64 * 1024;
 
+/// Whole buffers that are handed to the writing thread at once.
+const TOGETHER: usize = 8;
+
 /// Buffers kept for reuse, and the largest worth keeping, in bytes.
 const SPARES_MAX: usize = 32;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
@@ -117,7 +120,11 @@ impl Queue {
         }
         let empty = jobs.spares.pop().unwrap_or_else(|| Vec::with_capacity(lines.capacity()));
         jobs.list.push_back(Job::Data(sink.id, std::mem::replace(lines, empty)));
-        self.wake(jobs);
+        // Waking a thread costs more than the write: a few buffers go together, and what
+        // is fewer is found when the thread looks by itself.
+        if jobs.list.len() >= TOGETHER {
+            self.wake(jobs);
+        }
         true
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     env::Env,
+    host::{Known, socket::{Owner, Sockets}},
     raw::{
         co::{Co, Ref, Value},
         heap::Heap,
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     spare: RefCell<Vec<Co>>,
     pending: RefCell<Option<Op>>,
     kills: RefCell<Vec<usize>>,
+    sockets: Rc<Sockets>,
+    owner: RefCell<Weak<Owner>>,
     me: Weak<Self>,
     watch: Watch,
     state: State,
@@ -54,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) retire: tokio::sync::Notify,
     /// Timers waiting and running.
     pub(crate) timers: (Cell<usize>, Cell<usize>),
+    /// Tables made of the configuration.
+    pub(crate) known: Known,
     /// What the worker offers.
     pub(crate) env: Rc<Env>,
 }
@@ -68,12 +73,15 @@ impl Core {
             spare: RefCell::default(),
             pending: RefCell::default(),
             kills: RefCell::default(),
+            sockets: Rc::default(),
+            owner: RefCell::default(),
             watch,
             state,
             generation,
             retired: Cell::new(false),
             retire: tokio::sync::Notify::new(),
             timers: (Cell::new(0), Cell::new(0)),
+            known: Known::default(),
             env,
         }))
     }
@@ -131,6 +139,21 @@ impl Core {
 
     pub(crate) fn take_kills(&self) -> Vec<usize> {
         std::mem::take(&mut self.kills.borrow_mut())
+    }
+
+    /// The sockets that Lua has handles of.
+    pub(crate) fn sockets(&self) -> &Rc<Sockets> {
+        &self.sockets
+    }
+
+    /// Who owns the sockets opened from now on, where no request is current.
+    pub(crate) fn set_owner(&self, owner: Option<&Rc<Owner>>) {
+        *self.owner.borrow_mut() = owner.map(Rc::downgrade).unwrap_or_default();
+    }
+
+    /// See [`Core::set_owner`].
+    pub(crate) fn owner(&self) -> Option<Rc<Owner>> {
+        self.owner.borrow().upgrade()
     }
 
     /// Keeps a value of mlua's for the hot path.

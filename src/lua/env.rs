@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::host::socket::Network;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
@@ -57,6 +58,8 @@ pub(crate) struct Env {
     pub(crate) metrics: Arc<Registry>,
     /// Name resolution.
     pub(crate) resolver: Option<Rc<Resolver>>,
+    /// What all sockets of this worker share.
+    pub(crate) network: Network,
     /// Called for an uncaught error outside of a request.
     pub(crate) on_error: RefCell<Option<Rc<dyn Fn(u64, &str)>>>,
 }
@@ -82,6 +85,7 @@ impl Env {
             dicts,
             metrics,
             resolver,
+            network: Network::default(),
             on_error: RefCell::default(),
         })
     }
@@ -108,7 +112,7 @@ pub(crate) fn log_about(level: Level, x: &Exchange, message: &str) {
     if !error_log::enabled(level) {
         return;
     }
-    let client = x.remote.ip().to_string();
+    let client = x.remote_text();
     let request = vars::request_line(x);
     let upstream = x.upstream.attempts.last().map(|attempt| {
         format!("http://{}{}", attempt.addr, String::from_utf8_lossy(&x.forward)).into_bytes()

@@ -33,6 +33,8 @@ pub struct Places {
     pub lua: Vec<PathBuf>,
     /// `extra_lua_cpath`: templates for C modules.
     pub extra_c: Vec<String>,
+    /// Plugins to take from these directories before all others: name and directory.
+    pub checked: Vec<(String, PathBuf)>,
 }
 
 impl Places {
@@ -49,25 +51,32 @@ impl Places {
     /// The files that may hold module `name`, first choice first.
     fn candidates(&self, name: &str) -> Vec<PathBuf> {
         let path = name.replace('.', "/");
-        let mut files: Vec<PathBuf> = self
-            .extra
-            .iter()
-            .filter(|template| !template.is_empty())
-            .map(|template| PathBuf::from(template.replace('?', &path)))
-            .collect();
+        let mut files = Vec::new();
+        let mut plugins = Vec::new();
         if let Some(plugin) = name.strip_prefix(PLUGIN_PREFIX) {
             let plugin = plugin.replace('.', "/");
+            for (checked, directory) in &self.checked {
+                if plugin.split('/').next() == Some(checked) {
+                    files.extend(files_of(directory, &plugin));
+                }
+            }
             for directory in &self.plugins {
-                files.push(directory.join(format!("{plugin}.lua")));
-                files.push(directory.join(&plugin).join("init.lua"));
+                plugins.extend(files_of(directory, &plugin));
             }
         }
+        let extra = self.extra.iter().filter(|template| !template.is_empty());
+        files.extend(extra.map(|template| PathBuf::from(template.replace('?', &path))));
+        files.append(&mut plugins);
         for directory in &self.lua {
-            files.push(directory.join(format!("{path}.lua")));
-            files.push(directory.join(&path).join("init.lua"));
+            files.extend(files_of(directory, &path));
         }
         files
     }
+}
+
+/// The two files of a directory that may hold a module.
+fn files_of(directory: &Path, module: &str) -> [PathBuf; 2] {
+    [directory.join(format!("{module}.lua")), directory.join(module).join("init.lua")]
 }
 
 /// A Lua file.
@@ -108,12 +117,21 @@ impl Generation {
     ///
     /// When a file is there but cannot be read.
     pub fn find(&self, name: &str) -> Result<Option<Source>, String> {
+        Ok(self.find_on_disk(name)?.or_else(|| embedded(name)))
+    }
+
+    /// Finds module `name`, but not in the binary.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generation::find`].
+    pub fn find_on_disk(&self, name: &str) -> Result<Option<Source>, String> {
         for path in self.places.candidates(name) {
             if let Some(source) = self.read(&path)? {
                 return Ok(Some(source));
             }
         }
-        Ok(embedded(name))
+        Ok(None)
     }
 
     fn read(&self, path: &Path) -> Result<Option<Source>, String> {

@@ -11,6 +11,7 @@ mod core;
 pub mod env;
 mod host;
 pub mod loader;
+mod probe;
 mod raw;
 mod slot;
 mod task;

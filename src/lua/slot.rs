@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{raw::co::Ref, vm::{Plan, Vm}};
+use super::{host::socket::Owner, raw::co::Ref, vm::{Plan, Vm}};
 use crate::exchange::Exchange;
 
 /// The Lua side of an [`Exchange`].
@@ -16,6 +16,8 @@ pub(crate) struct Slot {
     pub(crate) plan: Option<Rc<Plan>>,
     /// The plan after the consumer's plugins joined.
     pub(crate) merged: Option<Rc<Plan>>,
+    /// Its sockets: closed with it.
+    pub(crate) sockets: Owner,
     /// The VM it runs on, also when a newer one serves by now. Dropped last.
     pub(crate) vm: Option<Rc<Vm>>,
 }

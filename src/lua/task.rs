@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     core::{Core, Op},
+    host::socket::Owner,
     raw::{
         co::{Co, Resumed, Value},
         current::Phase,
@@ -51,10 +52,13 @@ pub(crate) async fn run(
     mut x: Option<&mut Exchange>,
     phase: Phase,
 ) -> Finish {
+    // A request owns its sockets itself.
+    let owner = x.is_none().then(Rc::<Owner>::default);
+    core.set_owner(owner.as_ref());
     match co.resume(args, core, x.as_deref_mut(), phase) {
         Resumed::Done => Finish::Returned(co),
         Resumed::Failed { message, traceback } => failed(core, message, traceback),
-        waits => Group::new(core, phase).drive(co, waits, x).await,
+        waits => Group::new(core, phase, owner).drive(co, waits, x).await,
     }
 }
 
@@ -124,6 +128,8 @@ struct Thread {
 struct Group<'c> {
     core: &'c Rc<Core>,
     phase: Phase,
+    /// Owns the sockets of a run without a request.
+    owner: Option<Rc<Owner>>,
     threads: Vec<Thread>,
     ready: VecDeque<(usize, Vec<Value>)>,
 }
@@ -135,8 +141,8 @@ enum Step {
 }
 
 impl<'c> Group<'c> {
-    fn new(core: &'c Rc<Core>, phase: Phase) -> Self {
-        Self { core, phase, threads: Vec::new(), ready: VecDeque::new() }
+    fn new(core: &'c Rc<Core>, phase: Phase, owner: Option<Rc<Owner>>) -> Self {
+        Self { core, phase, owner, threads: Vec::new(), ready: VecDeque::new() }
     }
 
     /// Goes on after the first resume of the main coroutine `co`, until all have ended.
@@ -192,6 +198,7 @@ impl<'c> Group<'c> {
             thread.co.push(value);
         }
         let args = i32::try_from(values.len()).unwrap_or(0);
+        self.core.set_owner(self.owner.as_ref());
         Some(thread.co.resume(args, self.core, x, self.phase))
     }
 

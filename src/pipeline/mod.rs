@@ -12,6 +12,7 @@ use std::rc::Rc;
 pub use respond::Sink;
 
 use crate::{
+    clock,
     error::{Error, Kind, Result, Side},
     exchange::{Body, Exchange, Origin, vars},
     gate::Gate,
@@ -77,10 +78,13 @@ pub async fn refuse<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, error: &Error, s
 
 /// The end of every request: log phase, access log.
 pub async fn finish(gate: &Rc<Gate>, x: &mut Exchange) {
+    let ended = clock::now();
+    x.now = ended;
+    x.ended = Some(ended);
     if let Some(attempt) = x.upstream.attempts.last_mut()
         && attempt.response_time.is_none()
     {
-        attempt.response_time = Some(attempt.started.elapsed());
+        attempt.response_time = Some(ended.duration_since(attempt.started));
     }
     phase::log(x).await;
     gate.access.borrow_mut().write(x);
@@ -145,14 +149,14 @@ impl route::expr::Vars for RouteVars<'_> {
 
 fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Result<()> {
     let live = Rc::clone(&gate.live.borrow());
-    let mut params = route::Params::default();
+    let mut params = gate.params.take();
     let found = loop {
         // `filter_func` needs the request mutably: routes that have one are tried from
         // outside, and a refused one is left out of the next look.
         let mut refused = Vec::new();
         let candidate = {
             let query = Query {
-                host: Some(&x.host),
+                host: Some(if x.head.host().is_empty() { &x.host } else { x.head.host() }),
                 path: &x.path,
                 method: &x.method,
                 remote_addr: Some(x.remote.ip()),
@@ -174,12 +178,16 @@ fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Res
     };
     let Some(route) = found else { return Err(Kind::NoRoute.into()) };
     for (name, value) in params.iter() {
-        x.params.push((String::from_utf8_lossy(name).into(), value.into()));
+        x.params.push(name, value);
     }
-    x.params.push(("_path".into(), params.matched_path().into()));
+    x.params.push(b"_path", params.matched_path());
     if let Some(host) = params.matched_host() {
-        x.params.push(("_host".into(), host.into()));
+        x.params.push(b"_host", host);
     }
+    if let Some(error) = params.eval_error() {
+        log_line(Level::Warn, x, &format!("a condition of a route failed: {error}"));
+    }
+    gate.params.replace(params);
     let snapshot = Rc::clone(x.snapshot.get_or_insert_with(|| Rc::new(live.snapshot.clone())));
     x.matched = Some(gate.matched(route, &snapshot)?);
     Ok(())

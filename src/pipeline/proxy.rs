@@ -1,10 +1,6 @@
 //! Picking nodes and trying them until one answers.
 
-use std::{
-    net::IpAddr,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{net::IpAddr, rc::Rc, time::Instant};
 
 use super::{Made, answered, target::Target};
 use crate::{
@@ -20,30 +16,27 @@ use crate::{
     log::error_log::Level,
     lua::log_line,
     phase::{self, Verdict},
-    upstream::{Answer, Sending, Try},
+    upstream::{Answer, Node, Sending, Try},
 };
 
-/// The upstream of `x`: a plugin's choice, or the route's.
-fn choose(x: &Exchange) -> Result<(Arc<Upstream>, String)> {
+/// The upstream of `x`, ready to be sent to: a plugin's choice, or the route's.
+fn choose(gate: &Gate, x: &Exchange) -> Result<Rc<Target>> {
     if let Some(chosen) = &x.upstream.chosen {
-        let key = x.upstream.chosen_key.as_deref().unwrap_or("plugin");
-        return Ok((Arc::clone(chosen), key.to_owned()));
+        return gate.target(chosen, x.upstream.chosen_key.as_deref().unwrap_or("plugin"));
     }
     let by_id = |id: &str| {
         let item = x.snapshot.as_ref().and_then(|snapshot| snapshot.upstreams.get(id));
         let Some(item) = item else {
             return Err(Kind::MissingReference { kind: "upstream", id: id.to_owned() }.into());
         };
-        Ok((Arc::clone(&item.typed), item.key.to_string()))
+        gate.target(&item.typed, &item.key)
     };
     if let Some(id) = &x.upstream.chosen_id {
         return by_id(id);
     }
     match x.matched.as_ref().map(|matched| &matched.merged.upstream) {
         Some(UpstreamSource::Id(id)) => by_id(id),
-        Some(UpstreamSource::Inline { upstream, key, .. }) => {
-            Ok((Arc::clone(upstream), key.to_string()))
-        }
+        Some(UpstreamSource::Inline { upstream, key, .. }) => gate.target(upstream, key),
         Some(UpstreamSource::None) | None => Err(Kind::NoUpstream.into()),
     }
 }
@@ -81,8 +74,7 @@ fn combine(x: &Exchange, template: &str) -> Vec<u8> {
 
 /// Proxies `x` to a node of its upstream.
 pub(super) async fn send(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
-    let (upstream, scope) = choose(x)?;
-    let target = gate.target(&upstream, &scope)?;
+    let target = choose(gate, x)?;
     if phase::before_proxy(x).await? == Verdict::Answer {
         return Ok(Made::Body(answered(x)));
     }
@@ -95,7 +87,7 @@ struct Tries<'g> {
     target: Rc<Target>,
     tried: Tried,
     left: u32,
-    give_up: Option<std::time::Instant>,
+    give_up: Option<Instant>,
     key: Vec<u8>,
     upgrade: bool,
     sending: Sending,
@@ -104,14 +96,14 @@ struct Tries<'g> {
 impl<'g> Tries<'g> {
     fn new(gate: &'g Rc<Gate>, x: &mut Exchange, target: Rc<Target>) -> Self {
         let local = gate.local.borrow();
-        let upstream = Arc::clone(&target.upstream);
+        let upstream = &*target.upstream;
         let websocket = x.matched.as_ref().is_some_and(|matched| matched.merged.enable_websocket);
         let needs_key = upstream.balance == crate::config::upstream::Balance::Chash;
-        let key = if needs_key { hash_key(x, &upstream) } else { Vec::new() };
+        let key = if needs_key { hash_key(x, upstream) } else { Vec::new() };
         Self {
             gate,
             left: target.tries(),
-            give_up: upstream.retry_timeout.and_then(|within| clock::now().checked_add(within)),
+            give_up: upstream.retry_timeout.and_then(|within| x.now.checked_add(within)),
             key,
             upgrade: websocket && x.head.upgrade(),
             sending: Sending::of(x, local.proxy_replay_buffer, local.client_max_body_size),
@@ -127,7 +119,7 @@ impl<'g> Tries<'g> {
                 key: Some(&self.key),
                 tried: &self.tried,
                 healthy: None,
-                now: clock::now(),
+                now: x.now,
             };
             let Some(pick) = self.target.balancer.pick(&cx) else { break };
             let member = pick.node();
@@ -138,7 +130,7 @@ impl<'g> Tries<'g> {
             }
             let failed = match self.try_member(x, member).await {
                 Ok(made) => {
-                    pick.report(x.started.elapsed(), clock::now());
+                    pick.report(x.now.duration_since(x.started), x.now);
                     return Ok(made);
                 }
                 Err(failed) => failed,
@@ -155,18 +147,15 @@ impl<'g> Tries<'g> {
 
     /// One node: through a pooled connection, and if that was too old, through a fresh one.
     async fn try_member(&mut self, x: &mut Exchange, member: usize) -> std::result::Result<Made, Try> {
-        let ip = self.address(member).await.map_err(|error| Try {
+        let node = self.node(x, member).await.map_err(|error| Try {
             error,
             sent: false,
             reused: false,
         })?;
-        let timeout = x.matched.as_ref().and_then(|matched| matched.merged.timeout);
-        let timeout = timeout.unwrap_or(self.target.upstream.timeout);
-        let node = self.target.node(member, ip, &timeout);
         let picked = &self.target.members[member];
         x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
         loop {
-            x.upstream.attempts.push(Attempt::start(node.addr));
+            x.upstream.attempts.push(Attempt::start(&node, x.now));
             let sent = self.gate.client.send(x, &node, &mut self.sending, self.upgrade).await;
             match sent {
                 Ok(answer) => {
@@ -190,6 +179,18 @@ impl<'g> Tries<'g> {
                 }
             }
         }
+    }
+
+    /// How to talk to `member`: prepared, unless its name must be resolved or the route
+    /// has time limits of its own.
+    async fn node(&self, x: &Exchange, member: usize) -> Result<Rc<Node>> {
+        let timeout = x.matched.as_ref().and_then(|matched| matched.merged.timeout);
+        if let (None, Some(node)) = (timeout, self.target.prepared(member)) {
+            return Ok(node);
+        }
+        let ip = self.address(member).await?;
+        let timeout = timeout.unwrap_or(self.target.upstream.timeout);
+        Ok(Rc::new(self.target.node(member, ip, &timeout)))
     }
 
     async fn address(&self, member: usize) -> Result<IpAddr> {
@@ -222,15 +223,16 @@ impl<'g> Tries<'g> {
 }
 
 impl Attempt {
-    fn start(addr: std::net::SocketAddr) -> Self {
+    fn start(node: &Node, now: Instant) -> Self {
         Self {
-            addr,
+            addr: node.addr,
+            addr_text: Rc::clone(&node.addr_text),
             status: 0,
             connect_time: None,
             header_time: None,
             response_time: None,
             bytes: (0, 0),
-            started: clock::now(),
+            started: now,
         }
     }
 }

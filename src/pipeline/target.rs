@@ -39,6 +39,8 @@ pub struct Target {
     pub balancer: Balancer,
     keep: KeepAlive,
     tls: Option<Rc<TlsClient>>,
+    /// For members whose host is an address, with the upstream's own time limits.
+    prepared: Vec<Option<Rc<Node>>>,
 }
 
 impl Target {
@@ -86,13 +88,27 @@ impl Target {
         let plan = Arc::new(Plan::new(kind, &specs, scope, &gate.shared));
         let seed = 0x9e37_79b9 ^ (gate.worker as u64) << 17 ^ upstream.id;
         let keep = keepalive(upstream, gate);
-        Ok(Self {
+        let mut target = Self {
             upstream: Arc::clone(upstream),
             members,
             balancer: Balancer::new(plan, seed),
             keep,
             tls,
-        })
+            prepared: Vec::new(),
+        };
+        target.prepared = (0..target.members.len())
+            .map(|at| {
+                let ip = target.members[at].ip?;
+                Some(Rc::new(target.node(at, ip, &target.upstream.timeout)))
+            })
+            .collect();
+        Ok(target)
+    }
+
+    /// How to talk to `member`, if its host is an address.
+    #[must_use]
+    pub fn prepared(&self, member: usize) -> Option<Rc<Node>> {
+        self.prepared.get(member).cloned().flatten()
     }
 
     /// Whether anybody but the cache still holds the upstream.
@@ -112,8 +128,10 @@ impl Target {
                 self.upstream.upstream_host.as_ref().map(|host| Rc::from(host.as_bytes()))
             }
         };
+        let addr = SocketAddr::new(ip, member.port);
         Node {
-            addr: SocketAddr::new(ip, member.port),
+            addr,
+            addr_text: addr.to_string().into(),
             tls: self.tls.as_ref().map(|tls| (Rc::clone(tls), Rc::clone(&member.host))),
             host,
             keep: self.keep,

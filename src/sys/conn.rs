@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -223,6 +224,15 @@ impl Conn {
                 TlsStream::Client(_) => None,
             },
             Io::Tcp(_) | Io::Unix(_) => None,
+        }
+    }
+
+    /// Looks at the socket below, for its options.
+    pub fn with_socket<R>(&self, look: impl FnOnce(&SockRef<'_>) -> R) -> R {
+        match &*self.io.borrow() {
+            Io::Tcp(tcp) => look(&SockRef::from(tcp)),
+            Io::Unix(unix) => look(&SockRef::from(unix)),
+            Io::Tls(tls) => look(&SockRef::from(tls.get_ref().0)),
         }
     }
 

@@ -74,4 +74,4 @@ async fn limited<T>(
 
 #[cfg(test)]
 #[path = "connect_tests.rs"]
-mod tests;
+pub(crate) mod tests;

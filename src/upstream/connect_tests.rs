@@ -27,7 +27,7 @@ fn certificate(pem: &str) -> CertificateDer<'static> {
 
 /// A node for `node.test` that wants our certificate if `mutual`, offers h2, and echoes.
 /// It closes after `echoes` answers.
-async fn tls_node(mutual: bool, echoes: usize) -> SocketAddr {
+pub(crate) async fn tls_node(mutual: bool, echoes: usize) -> SocketAddr {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -244,7 +244,7 @@ fn clients_are_told_apart_and_names_that_are_none_go_without_sni() {
     assert!(matches!(server_name("[::1]", addr), ServerName::IpAddress(ip) if ip != addr.into()));
 }
 
-const CA: &str = "\
+pub(crate) const CA: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBizCCATGgAwIBAgIUZ/3HfM35OM9/1Sta51BqSjq52VMwCgYIKoZIzj0EAwIw
 EjEQMA4GA1UEAwwHdGVzdCBjYTAgFw0yNjExMjIxNjU2MzZaGA8yMTI2MTAyOTE2
@@ -280,7 +280,7 @@ oaGPt/FjmWfz/UkhRAW7iPbBC6EViI9g8RxvueJxjqsXHraPfaI33SG7
 -----END PRIVATE KEY-----
 ";
 
-const CLIENT: &str = "\
+pub(crate) const CLIENT: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBizCCATCgAwIBAgIUO0mFZYiKlXHKQ3UaDAAID35YqbowCgYIKoZIzj0EAwIw
 EjEQMA4GA1UEAwwHdGVzdCBjYTAgFw0yNjExMjIxNjU2MzZaGA8yMTI2MTAyOTE2
@@ -294,7 +294,7 @@ p3xOzwJaJdOryfNgGhSb
 -----END CERTIFICATE-----
 ";
 
-const CLIENT_KEY: &str = "\
+pub(crate) const CLIENT_KEY: &str = "\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgKFQa6SyJUY7TcZIU
 XjPTXr7bfnJY04F+pUzbcgIs4muhRANCAATRpxgteXZoZ/5dQVv7IdQggQYI1Dz2

@@ -24,6 +24,8 @@ use crate::http1::HeadLimits;
 pub struct Node {
     /// Its address.
     pub addr: SocketAddr,
+    /// The address as text.
+    pub addr_text: Rc<str>,
     /// TLS, if the scheme is https: the client configuration and the name to ask for.
     pub tls: Option<(Rc<tls::TlsClient>, Rc<str>)>,
     /// What goes into `Host`; `None` for what the client sent.

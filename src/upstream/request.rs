@@ -1,6 +1,7 @@
 //! The request as it goes upstream: its head, and its body on the way.
 
 use std::{
+    borrow::Cow,
     io::IoSlice,
     task::{Context, Poll, ready},
 };
@@ -74,21 +75,21 @@ pub fn framing(x: &Exchange) -> Upload {
 
 /// Path and query for the upstream: what plugins made of them, or what the client sent.
 #[must_use]
-pub fn target(x: &Exchange) -> Vec<u8> {
+pub fn target(x: &Exchange) -> Cow<'_, [u8]> {
     if let Some(Some(set)) = x.set_value(b"upstream_uri")
         && !set.is_empty()
     {
-        return set.to_vec();
+        return set.into();
     }
     if !x.rewritten {
-        return x.forward.clone();
+        return x.forward.as_slice().into();
     }
     let mut target = uri::encode_path(&x.path);
     if !x.args.is_empty() {
         target.push(b'?');
         target.extend_from_slice(&x.args);
     }
-    target
+    target.into()
 }
 
 /// Writes the head for the upstream into `out`.
@@ -102,21 +103,21 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
     let host = set.or(host).unwrap_or_else(sent);
     let target = target(x);
     let nominated = nominated(x);
-    let mut remote = Text { bytes: [0; 48], len: 0 };
-    remote.write(format_args!("{}", x.remote.ip()));
+    let remote = x.remote_text();
+    let remote = remote.as_bytes();
     let forwarded_for;
     let known = x.head.fields.get("x-forwarded-for");
     let forwarded_for: &[u8] = if known.is_some() {
         forwarded_for = vars::forwarded_for(x);
         &forwarded_for
     } else {
-        remote.bytes()
+        remote
     };
     let mut port = itoa::Buffer::new();
     let mut length = itoa::Buffer::new();
     let own: [(&[u8], &[u8]); 6] = [
         (b"Host", host),
-        (b"X-Real-IP", remote.bytes()),
+        (b"X-Real-IP", remote),
         (b"X-Forwarded-For", forwarded_for),
         (b"X-Forwarded-Proto", if x.conn.tls { b"https" } else { b"http" }),
         (b"X-Forwarded-Host", &x.host),
@@ -143,24 +144,6 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
         Error::from(Kind::BadRequest("a plugin made a request that cannot be written"))
             .because(format!("{error:?}"))
     })
-}
-
-/// Short text without an allocation.
-struct Text {
-    bytes: [u8; 48],
-    len: usize,
-}
-
-impl Text {
-    fn write(&mut self, text: std::fmt::Arguments<'_>) {
-        // An address never is longer; a longer text would be cut.
-        let _ = std::io::Write::write_fmt(&mut &mut self.bytes[..], text);
-        self.len = self.bytes.iter().position(|byte| *byte == 0).unwrap_or(self.bytes.len());
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
 }
 
 /// What happened to the body of a request so far, kept over retries.

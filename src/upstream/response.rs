@@ -3,7 +3,7 @@
 use std::{
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -77,21 +77,21 @@ impl UpstreamBody {
     }
 
     /// Whether nothing is left to read; the connection goes home then.
-    pub(super) fn finish_if_done(&mut self) -> bool {
+    pub(super) fn finish_if_done(&mut self, now: Instant) -> bool {
         let done = self.decoder.is_done();
         if done {
-            self.release();
+            self.release(now);
         }
         done
     }
 
-    fn release(&mut self) {
+    fn release(&mut self, now: Instant) {
         let Some(link) = self.link.take() else { return };
         match self.home.take() {
             // Bytes behind the end of an answer belong to nobody: not to be reused.
             Some(home) if self.buf.is_empty() => {
                 conn::give_back(&mut self.buf);
-                home.pool.put(&home.key, link, &home.keep, clock::now());
+                home.pool.put(&home.key, link, &home.keep, now);
             }
             _ => link.conn.goodbye(),
         }
@@ -140,7 +140,7 @@ impl Source for UpstreamBody {
                 Err(error) => return Poll::Ready(Some(Err(error))),
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(None) if self.decoder.is_done() => {
-                    self.release();
+                    self.release(clock::now());
                     return Poll::Ready(None);
                 }
                 Ok(None) => {}

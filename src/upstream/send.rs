@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Client, Node, connect,
@@ -22,6 +22,9 @@ use crate::{
     http1::{self, BodyDecoder, Framing, Progress, ResponseHead},
     sys::deadline::Deadline,
 };
+
+/// Bodies up to this size are copied when they came together with their head.
+const WHOLE_BYTES_MAX: u64 = 8 << 10;
 
 /// The answer of a node: its head went into `x.response`.
 #[derive(Debug)]
@@ -98,19 +101,30 @@ impl Client {
             Framing::None => x.response.length.or(Some(0)),
             _ => length,
         };
+        if let Framing::Length(length @ 1..=WHOLE_BYTES_MAX) = framing
+            && buf.len() as u64 == length
+            && sending.is_done()
+        {
+            // The whole body came with the head: nothing to stream, nothing to allocate but it.
+            let whole = Bytes::copy_from_slice(&buf);
+            buf.clear();
+            UpstreamBody::new(attempt.link, home, buf, BodyDecoder::response(Framing::None), node.read_timeout)
+                .finish_if_done(x.now);
+            return Ok(Answer::Response(Body::Full(whole)));
+        }
         let mut body = UpstreamBody::new(attempt.link, home, buf, decoder, node.read_timeout);
         if !sending.is_done() {
             body.still_sending(std::mem::take(sending));
         }
-        if body.finish_if_done() {
+        if body.finish_if_done(x.now) {
             return Ok(Answer::Response(Body::Empty));
         }
         Ok(Answer::Response(body.into()))
     }
 
     async fn link(&self, x: &mut Exchange, node: &Node, key: &Key) -> std::result::Result<(Link, bool), Try> {
-        if let Some(link) = self.pool.take(key, clock::now()) {
-            note_connect(x);
+        if let Some(link) = self.pool.take(key, x.now) {
+            note_connect(x, true);
             return Ok((link, true));
         }
         let connected = match &node.tls {
@@ -120,7 +134,7 @@ impl Client {
             }
         };
         let conn = connected.map_err(|error| failed(error, false, false))?;
-        note_connect(x);
+        note_connect(x, false);
         Ok((conn.into(), false))
     }
 }
@@ -148,9 +162,13 @@ impl Attempt<'_> {
         if let Some(attempt) = x.upstream.attempts.last_mut() {
             attempt.bytes.0 += (head.len() + body.len()) as u64;
         }
-        let mut parts = [IoSlice::new(&head), IoSlice::new(&body)];
-        let write = self.link.conn.write_vectored_all(&mut parts);
-        let sent = self.deadline.limit(self.node.send_timeout, write).await;
+        let timeout = self.node.send_timeout;
+        let sent = if body.is_empty() {
+            self.deadline.limit(timeout, self.link.conn.write_all(&head)).await
+        } else {
+            let mut parts = [IoSlice::new(&head), IoSlice::new(&body)];
+            self.deadline.limit(timeout, self.link.conn.write_vectored_all(&mut parts)).await
+        };
         HEAD.set(head);
         match sent {
             Some(Ok(())) => Ok(()),
@@ -176,7 +194,6 @@ impl Attempt<'_> {
         sending: &mut Sending,
         (head, buf): (&mut ResponseHead, &mut BytesMut),
     ) -> std::result::Result<(), Try> {
-        let method = x.method.clone();
         let mut broken = false;
         loop {
             let read = poll_fn(|cx| self.poll_read(cx, x, sending, (buf, &mut broken))).await?;
@@ -188,7 +205,7 @@ impl Attempt<'_> {
                 attempt.bytes.1 += read as u64;
             }
             loop {
-                let progress = http1::parse_response(buf, &client.limits, &method, head)
+                let progress = http1::parse_response(buf, &client.limits, &x.method, head)
                     .map_err(|error| {
                         let kind = Kind::BadAnswer { node: self.node_name(), why: error.why() };
                         failed(kind, true, false)
@@ -255,24 +272,45 @@ fn take_fields(x: &mut Exchange, head: &mut ResponseHead) {
         .get("content-length")
         .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
     std::mem::swap(&mut x.response.fields, &mut head.fields);
-    http1::remove_hop_by_hop(&mut x.response.fields);
-    for name in ["content-length", "date", "server"] {
-        x.response.fields.remove(name);
+    let fields = &mut x.response.fields;
+    if fields.get("connection").is_some_and(|value| !is_plain_connection(value)) {
+        http1::remove_hop_by_hop(fields);
     }
+    fields.retain(|name, _| !stays_here(name));
     if let Some(attempt) = x.upstream.attempts.last_mut() {
         attempt.status = x.response.status;
     }
 }
 
-fn note_connect(x: &mut Exchange) {
+/// Whether `Connection` names nothing but the usual.
+fn is_plain_connection(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+}
+
+/// Whether a field of the upstream's is of one hop, or written by us.
+fn stays_here(name: &[u8]) -> bool {
+    let own = match name.len() {
+        4 => name.eq_ignore_ascii_case(b"date"),
+        6 => name.eq_ignore_ascii_case(b"server"),
+        14 => name.eq_ignore_ascii_case(b"content-length"),
+        _ => false,
+    };
+    own || http1::is_hop_by_hop(name)
+}
+
+fn note_connect(x: &mut Exchange, reused: bool) {
+    if !reused {
+        x.now = clock::now();
+    }
     if let Some(attempt) = x.upstream.attempts.last_mut() {
-        attempt.connect_time = Some(attempt.started.elapsed());
+        attempt.connect_time = Some(x.now.duration_since(attempt.started));
     }
     x.waits = false;
 }
 
 fn note_head(x: &mut Exchange) {
+    x.now = clock::now();
     if let Some(attempt) = x.upstream.attempts.last_mut() {
-        attempt.header_time = Some(attempt.started.elapsed());
+        attempt.header_time = Some(x.now.duration_since(attempt.started));
     }
 }

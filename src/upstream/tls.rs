@@ -127,13 +127,14 @@ impl TlsClient {
         self.id
     }
 
-    pub(super) fn connector(&self) -> &TlsConnector {
+    /// What shakes hands.
+    pub(crate) fn connector(&self) -> &TlsConnector {
         &self.connector
     }
 }
 
 /// The name to ask for and to check. What is no DNS name goes without SNI, as with nginx.
-pub(super) fn server_name(name: &str, addr: IpAddr) -> ServerName<'static> {
+pub(crate) fn server_name(name: &str, addr: IpAddr) -> ServerName<'static> {
     let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     ServerName::try_from(name.to_owned()).unwrap_or_else(|_| ServerName::from(addr))
 }

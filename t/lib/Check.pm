@@ -13,6 +13,8 @@ use t::lib::Client;
 # How long an awaited log line may take, and how long an unwanted one is given to appear.
 my $LOG_SECONDS = 3;
 my $QUIET_SECONDS = 0.06;
+# The access log is written at least once a second.
+my $ACCESS_SECONDS = 1.2;
 
 # The expectation for answer `i`: arrays hold one per answer.
 sub nth {
@@ -130,7 +132,7 @@ sub logs {
     my @unwanted = patterns(scalar $block->no_error_log);
     my @no_access = patterns(scalar $block->no_access_log);
     return if !@unwanted && !@no_access;
-    sleep $QUIET_SECONDS;
+    sleep(@no_access ? $ACCESS_SECONDS : $QUIET_SECONDS);
     unwanted(\@unwanted, $read->{error}->(), "$label - no_error_log");
     unwanted(\@no_access, $read->{access}->(), "$label - no_access_log") if @no_access;
 }

@@ -540,7 +540,51 @@ location /show {
 
 
 
-=== TEST 17: plugins of the anonymous consumer run, those of others do not
+=== TEST 17: a query without a key stays as it was written
+--- apisix_yaml
+consumers:
+  - username: jack
+    plugins:
+      key-auth:
+        key: "jack-key"
+  - username: anonymous
+    plugins:
+      fault-injection:
+        abort:
+          http_status: 418
+          vars: [[["http_refuse", "==", "yes"]]]
+routes:
+  - uri: "/show"
+    plugins:
+      key-auth:
+        hide_credentials: true
+        anonymous_consumer: anonymous
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- upstream_server_config
+location /show {
+    content_by_lua_block {
+        local h = ngx.req.get_headers()
+        ngx.say("uri: ", ngx.var.request_uri)
+        ngx.say("apikey: ", tostring(h["apikey"]))
+        ngx.say("authorization: ", tostring(h["authorization"]))
+        ngx.say("user: ", tostring(h["x-consumer-username"]))
+    }
+}
+--- request
+GET /show?z=%2f&a&b=+
+--- response_body
+uri: /show?z=%2f&a&b=+
+apikey: nil
+authorization: nil
+user: anonymous
+
+
+
+=== TEST 18: plugins of the anonymous consumer run, those of others do not
 --- apisix_yaml
 consumers:
   - username: jack
@@ -573,7 +617,7 @@ routes:
 
 
 
-=== TEST 18: an anonymous consumer that does not exist
+=== TEST 19: an anonymous consumer that does not exist
 --- apisix_yaml
 consumers:
   - username: jack
@@ -604,7 +648,7 @@ key-auth failed to authenticate the request, code: 401. error: failed to get ano
 
 
 
-=== TEST 19: no consumer has a key
+=== TEST 20: no consumer has a key
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -627,7 +671,7 @@ failed to find consumer: Missing related consumer
 
 
 
-=== TEST 20: a very long key
+=== TEST 21: a very long key
 --- apisix_yaml
 consumers:
   - username: jack

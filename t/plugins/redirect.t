@@ -432,7 +432,66 @@ Location: https://foo.com:8443/hello
 
 
 
-=== TEST 21: https, on a port that is none
+=== TEST 21: https, on its usual port
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      redirect:
+        http_to_https: true
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- extra_yaml_config
+plugin_attr:
+  redirect:
+    https_port: 443
+--- request
+GET /hello
+--- more_headers
+Host: foo.com
+--- error_code: 301
+--- response_headers
+Location: https://foo.com/hello
+
+
+
+=== TEST 22: https, on the port the gateway listens on
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      redirect:
+        http_to_https: true
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- yaml_config
+apisix:
+  node_listen: 1984
+  ssl:
+    enable: true
+    listen:
+      - port: 6443
+deployment:
+  role: data_plane
+  role_data_plane:
+    config_provider: yaml
+--- request
+GET /hello
+--- more_headers
+Host: foo.com
+--- error_code: 301
+--- response_headers
+Location: https://foo.com:6443/hello
+
+
+
+=== TEST 23: https, on a port that is none
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -458,7 +517,7 @@ Location: https://foo.com/hello
 
 
 
-=== TEST 22: http_to_https: false
+=== TEST 24: http_to_https: false
 --- apisix_yaml
 routes:
   - uri: "/hello"

@@ -225,7 +225,49 @@ property "headers" validation failed
 
 
 
-=== TEST 11: status and body
+=== TEST 11: a header that is neither text nor number
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      response-rewrite:
+        headers:
+          X-A: true
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- request
+GET /hello
+--- error_code: 404
+--- error_log
+invalid type as header value
+
+
+
+=== TEST 12: an empty header name
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      response-rewrite:
+        headers:
+          "": "a"
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- request
+GET /hello
+--- error_code: 404
+--- error_log
+invalid field length in header
+
+
+
+=== TEST 13: status and body
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -246,7 +288,7 @@ GET /hello
 
 
 
-=== TEST 12: a body in base64, with bytes that are no text
+=== TEST 14: a body in base64, with bytes that are no text
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -266,7 +308,7 @@ GET /hello
 
 
 
-=== TEST 13: an empty body
+=== TEST 15: an empty body
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -285,7 +327,7 @@ GET /hello
 
 
 
-=== TEST 14: a body in place of several chunks
+=== TEST 16: a body in place of several chunks
 --- apisix_yaml
 routes:
   - uri: "/hello_chunked"
@@ -304,7 +346,7 @@ GET /hello_chunked
 
 
 
-=== TEST 15: headers, the short form
+=== TEST 17: headers, the short form
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -328,7 +370,7 @@ hello world
 
 
 
-=== TEST 16: add, set, remove
+=== TEST 18: add, set, remove
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -358,7 +400,7 @@ X-B: new
 
 
 
-=== TEST 17: vars: only the responses that match
+=== TEST 19: vars: only the responses that match
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -383,7 +425,7 @@ routes:
 
 
 
-=== TEST 18: a filter replaces the first match
+=== TEST 20: a filter replaces the first match
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -406,7 +448,7 @@ hell0 world
 
 
 
-=== TEST 19: or all of them, in any case, with captures
+=== TEST 21: or all of them, in any case, with captures
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -431,7 +473,7 @@ hell0 0wrld
 
 
 
-=== TEST 20: a filter sees the body as a whole, over chunks
+=== TEST 22: a filter sees the body as a whole, over chunks
 --- apisix_yaml
 routes:
   - uri: "/hello_chunked"
@@ -454,7 +496,7 @@ HELLO world
 
 
 
-=== TEST 21: a filter on a compressed body
+=== TEST 23: a filter on a compressed body
 --- apisix_yaml
 routes:
   - uri: "/gz"
@@ -486,7 +528,7 @@ GET /gz
 
 
 
-=== TEST 22: an encoding that cannot be undone: the body stays
+=== TEST 24: an encoding that cannot be undone: the body stays
 --- apisix_yaml
 routes:
   - uri: "/gz"
@@ -520,7 +562,7 @@ filters may not work as expected due to unsupported compression encoding type: z
 
 
 
-=== TEST 23: a body that says gzip and is not
+=== TEST 25: a body that says gzip and is not
 --- apisix_yaml
 routes:
   - uri: "/gz"
@@ -551,7 +593,7 @@ filters may not work as expected:
 
 
 
-=== TEST 24: filters work on so many bytes, the rest is cut off
+=== TEST 26: filters work on so many bytes, the rest is cut off
 --- apisix_yaml
 routes:
   - uri: "/hello_chunked"
@@ -573,7 +615,7 @@ GET /hello_chunked
 
 
 
-=== TEST 25: a global rule and the route each rewrite
+=== TEST 27: a global rule and the route each rewrite
 --- apisix_yaml
 global_rules:
   - id: 1
@@ -605,7 +647,7 @@ bye moon
 
 
 
-=== TEST 26: an answer of the gateway is rewritten too
+=== TEST 28: an answer of the gateway is rewritten too
 --- apisix_yaml
 routes:
   - uri: "/hello"

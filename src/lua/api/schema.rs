@@ -24,10 +24,15 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let meta = lua.create_table()?;
     meta.raw_set("__mode", "k")?;
     cache.set_metatable(Some(meta))?;
+    let compiled_before = cache.clone();
     let check = lua.create_function(move |lua, args: (Value, Value, Option<Table>)| {
         check_call(lua, &cache, args)
     })?;
     table.raw_set("check", check)?;
+    let compile = lua.create_function(move |lua, schema: Value| {
+        compile_call(lua, &compiled_before, &schema)
+    })?;
+    table.raw_set("compile", compile)?;
     host.raw_set("schema", table)
 }
 
@@ -72,6 +77,21 @@ fn check_call(
     Ok(match verdict {
         Ok(()) => (true, None),
         Err(why) => (false, Some(why)),
+    })
+}
+
+/// Whether a schema is one, or what is wrong with it.
+fn compile_call(lua: &Lua, cache: &Table, schema: &Value) -> mlua::Result<Verdict> {
+    let Value::Table(schema) = schema else {
+        let known = matches!(schema, Value::Boolean(_));
+        let why = || format!("schema must be a table, got {}", super::type_name(schema));
+        return Ok((known, (!known).then(why)));
+    };
+    let compiled = compiled(lua, cache, schema)?;
+    let compiled = compiled.borrow::<Compiled>()?;
+    Ok(match &compiled.0 {
+        Ok(_) => (true, None),
+        Err(why) => (false, Some(why.clone())),
     })
 }
 

@@ -34,8 +34,15 @@ use crate::{
     },
 };
 
-/// Tables of items by kind and id, with the address and version they were made from.
-type Known = Rc<RefCell<HashMap<(Kind, String), (usize, u64, Rc<Ref>)>>>;
+/// Tables made for plugins. They lie in [`Core`] and not in the closures that make them: what
+/// Lua owns must not own the VM in turn, or no VM would ever be closed.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// `config.yaml`, with the address it was made from.
+    local: RefCell<Option<(usize, Rc<Ref>)>>,
+    /// Items by kind and id, with the address and version they were made from.
+    items: RefCell<HashMap<(Kind, String), (usize, u64, Rc<Ref>)>>,
+}
 
 pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
     let lua = core.lua();
@@ -57,7 +64,6 @@ pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
             lua.create_sequence_from(ids(&*snapshot(&view)?, kind_of(&kind)?))
         })?,
     )?;
-    let known = Known::default();
     table.raw_set(
         "conf_item",
         lua.create_function(move |lua, (kind, id): (String, Value)| {
@@ -66,7 +72,7 @@ pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
                 Some(id) => id.to_string_lossy(),
                 None => return Ok(Value::Nil),
             };
-            item(&core, &known, kind_of(&kind)?, &id)
+            item(&core, kind_of(&kind)?, &id)
         })?,
     )?;
     let state = core.state();
@@ -93,9 +99,9 @@ fn kind_of(name: &str) -> mlua::Result<Kind> {
 
 /// `conf_local()`: config.yaml as a table, kept until it changes.
 fn local(core: Weak<Core>) -> impl Fn(&Lua, ()) -> mlua::Result<Value> + 'static {
-    let known: RefCell<Option<(usize, Rc<Ref>)>> = RefCell::new(None);
     move |lua, ()| {
         let Some(core) = core.upgrade() else { return Ok(Value::Nil) };
+        let known = &core.known.local;
         let local = Arc::clone(&core.env.local.borrow());
         let address = Arc::as_ptr(&local) as usize;
         if let Some((made_from, table)) = &*known.borrow()
@@ -165,7 +171,8 @@ fn plain(snapshot: &Snapshot, kind: Kind, id: &str) -> Option<Plain> {
     }
 }
 
-fn item(core: &Rc<Core>, known: &Known, kind: Kind, id: &str) -> mlua::Result<Value> {
+fn item(core: &Rc<Core>, kind: Kind, id: &str) -> mlua::Result<Value> {
+    let known = &core.known.items;
     let snapshot = snapshot(&Rc::downgrade(core))?;
     let Some(plain) = plain(&snapshot, kind, id) else {
         known.borrow_mut().remove(&(kind, id.to_owned()));

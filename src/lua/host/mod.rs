@@ -5,11 +5,15 @@
 
 mod conf;
 mod flow;
+mod instance;
 mod request;
 mod response;
 pub(crate) mod socket;
+mod sync;
 
 use std::rc::Rc;
+
+pub(crate) use conf::Known;
 
 use super::{
     core::Core,
@@ -31,6 +35,8 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     response::register(core, table)?;
     flow::register(core, table)?;
     conf::register(core, table)?;
+    instance::register(core, table)?;
+    sync::register(core, table)?;
     socket::register(core, table)
 }
 

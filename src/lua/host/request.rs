@@ -309,16 +309,15 @@ fn req_set_real_ip(frame: &mut Frame<'_>) -> Called {
 fn req_param(frame: &mut Frame<'_>) -> Called {
     let name = frame.need_str(1, "param")?;
     let x = frame.exchange()?;
-    let value = x.params.iter().find(|(known, _)| known.as_bytes() == name);
-    push_option(frame, value.map(|(_, value)| &value[..]))
+    push_option(frame, x.params.get(name))
 }
 
 /// All of them, as a table.
 fn req_params(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
     frame.push_table(0, x.params.len());
-    for (name, value) in &x.params {
-        frame.push_str(name.as_bytes());
+    for (name, value) in x.params.iter() {
+        frame.push_str(name);
         frame.push_str(value);
         frame.set_pair();
     }

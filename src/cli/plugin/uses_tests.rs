@@ -1,0 +1,124 @@
+//! Tests of `uses`.
+
+use super::*;
+
+/// Names as `module/field.field@lines`, and modules as `module@lines`, `?` if optional.
+fn shown(source: &str) -> (Vec<String>, Vec<String>) {
+    let found = uses(source);
+    let names = found.names.iter().map(|(name, lines)| {
+        let module = name.module.as_deref().unwrap_or("_G");
+        format!("{module}/{}@{lines:?}", name.fields.join("."))
+    });
+    let modules = found.modules.iter().map(|(module, required)| {
+        format!("{module}{}@{:?}", if required.optional { "?" } else { "" }, required.lines)
+    });
+    (names.collect(), modules.collect())
+}
+
+#[track_caller]
+fn check(source: &str, names: &[&str], modules: &[&str]) {
+    let (found, required) = shown(source);
+    assert_eq!(found, names, "names of {source}");
+    assert_eq!(required, modules, "modules of {source}");
+}
+
+#[test]
+fn aliases_lead_to_modules_and_globals() {
+    check(
+        "local core = require(\"apisix.core\")
+local ngx_re = ngx.re
+local t, log = ngx.time, core.log
+local gsub = ngx_re.gsub
+log.warn(t(), gsub)
+core.response.exit(200)
+local send = require 'resty.http'.new
+send:x()",
+        &[
+            "_G/ngx.re@{2}",
+            "_G/ngx.re.gsub@{4}",
+            "_G/ngx.time@{3}",
+            "apisix.core/log@{3}",
+            "apisix.core/log.warn@{5}",
+            "apisix.core/response.exit@{6}",
+            "resty.http/new@{7}",
+            "resty.http/new.x@{8}",
+        ],
+        &["apisix.core@{1}", "resty.http@{7}"],
+    );
+}
+
+#[test]
+fn a_scope_hides_what_is_outside() {
+    check(
+        "local core = require('apisix.core')
+local function f(core) return core.a end
+for core in pairs({}) do core.b() end
+if x then local core = 1; core.c() elseif core.d then core.e() else core.f() end
+repeat local core = {} until core.g
+function M:h(a) return self.i, core.j end
+return core.k",
+        &[
+            "apisix.core/d@{4}",
+            "apisix.core/e@{4}",
+            "apisix.core/f@{4}",
+            "apisix.core/g@{5}",
+            "apisix.core/j@{6}",
+            "apisix.core/k@{7}",
+        ],
+        &["apisix.core@{1}"],
+    );
+}
+
+#[test]
+fn what_is_computed_is_not_followed() {
+    check(
+        "local a = require('x' .. y)
+local b = ngx.foo or {}
+b.bar()
+local c = ngx.baz()
+c.x()
+local d = ngx[y].z",
+        &["_G/ngx.baz@{4}", "_G/ngx.foo@{2}"],
+        &[],
+    );
+}
+
+#[test]
+fn pcall_makes_a_module_optional() {
+    check(
+        "local ok, lib = pcall(require, 'a.b')
+lib.x()
+pcall(require, 'c')
+require 'c'",
+        &["a.b/x@{2}"],
+        &["a.b?@{1}", "c@{3, 4}"],
+    );
+}
+
+#[test]
+fn what_a_source_sets_itself_is_no_use() {
+    check("ngx.mine = 1\nngx.mine()\nt = { ngx = ngx.say, ngx.say }", &["_G/ngx.say@{3}"], &[]);
+}
+
+#[test]
+fn keys_in_brackets_and_methods_count() {
+    check(
+        "local d = ngx.shared['zone-a']\nd:get(1)\nngx.shared.b:incr()\nfoo.ngx.bar()",
+        &[
+            "_G/foo.ngx.bar@{4}",
+            "_G/ngx.shared.b.incr@{3}",
+            "_G/ngx.shared.zone-a@{1}",
+            "_G/ngx.shared.zone-a.get@{2}",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn any_start_of_a_source_is_walked_to_its_end() {
+    let source = "local a, b = require('x').y, pcall(require, 'z') for i in f() do end end end \
+                  function M.f(a, ...) return a[\"b\"]:c() end local function";
+    for end in 0..=source.len() {
+        uses(&source[..end]);
+    }
+}
