@@ -5,7 +5,7 @@
 -- is set. A counter that cannot be read gives 500, or lets the request pass with
 -- `allow_degradation`. `policy` redis and redis-cluster are refused with the conf.
 local core = require("apisix.core")
-local keys = require("apisix.plugins.limit-count.key")
+local keys = require("moongate.limit_key")
 local limit_conn = require("resty.limit.conn")
 local redis_schema = require("apisix.utils.redis-schema")
 

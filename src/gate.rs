@@ -24,7 +24,8 @@ use crate::{
     exchange::Exchange,
     live::Live,
     log::access::AccessLog,
-    lua::Vm,
+    lua::{Vm, versions::Versions},
+    parse::client_addr::ClientAddr,
     pipeline::target::Target,
     upstream::{Client, resolve::Resolver},
 };
@@ -70,12 +71,14 @@ pub struct Gate {
     pub worker: usize,
     /// config.yaml.
     pub local: RefCell<Rc<Local>>,
+    /// Who the client is behind a proxy.
+    pub client_addr: RefCell<Rc<ClientAddr>>,
     /// Objects and router.
     pub live: RefCell<Rc<Arc<Live>>>,
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
     globals: RefCell<Option<Rc<Arc<Runs>>>>,
-    /// The VM that serves new requests.
-    pub vm: RefCell<Rc<Vm>>,
+    /// The VMs, among them the one that serves new requests.
+    pub vms: Versions,
     /// Connections to nodes.
     pub client: Client,
     /// Name resolution.
@@ -127,13 +130,15 @@ impl Gate {
     pub fn new(parts: Parts) -> Self {
         let snapshot = Rc::new(Arc::clone(&parts.live.snapshot));
         let globals = parts.live.globals.clone().map(Rc::new);
+        let client_addr = ClientAddr::new(&parts.local).unwrap_or_default();
         Self {
             worker: parts.worker,
+            client_addr: RefCell::new(Rc::new(client_addr)),
             local: RefCell::new(parts.local),
             live: RefCell::new(Rc::new(parts.live)),
             snapshot: RefCell::new(snapshot),
             globals: RefCell::new(globals),
-            vm: RefCell::new(parts.vm),
+            vms: Versions::new(parts.vm, Arc::clone(&parts.counts.bad_generation)),
             client: parts.client,
             resolver: parts.resolver,
             shared: parts.shared,

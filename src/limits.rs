@@ -35,4 +35,4 @@ pub const WORKERS_MAX: usize = 1024;
 /// Bytes of stack of every thread that runs Lua. Only what is used becomes memory. A plugin
 /// that recurses through C functions (`gsub` with a callback, coroutines in coroutines) meets
 /// LuaJIT's own bounds well before this one, which would end the process.
-pub const LUA_STACK_BYTES: usize = 1024 << 20;
+pub const LUA_STACK_BYTES: usize = 128 << 20;

@@ -4,10 +4,15 @@
 //! carried out between two requests.
 
 use std::{
+    cell::RefCell,
     io,
     net::TcpListener,
     rc::Rc,
-    sync::{Arc, atomic::Ordering, mpsc as std_mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc as std_mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -28,6 +33,7 @@ use crate::{
     live::Live,
     log::{access::AccessLog, error_log::Level, format::Escape, writer::{LineBuffer, LogFile}},
     log_at,
+    parse::client_addr::ClientAddr,
     lua::{self, Vm, env::Env, loader::Generation},
     shared::counts::Counts,
     upstream::{Client, pool::Pool, resolve::{Names, Resolver}},
@@ -40,9 +46,11 @@ pub enum Order {
     /// config.yaml changed.
     Local(Arc<Local>),
     /// Make a VM of this code, next to the one that serves.
-    Prepare(Arc<Generation>, Arc<Vec<String>>, std_mpsc::Sender<Result<(), String>>),
-    /// Let the prepared VM serve.
-    Commit(std_mpsc::Sender<()>),
+    Prepare(Arc<Code>, std_mpsc::Sender<Result<(), String>>),
+    /// Let one request run on the prepared VM; the answer is what it raised.
+    Trial(std_mpsc::Sender<Result<(), String>>),
+    /// Let the prepared VM serve; errors in these files bring the old one back.
+    Commit(Arc<Vec<String>>, std_mpsc::Sender<()>),
     /// Throw the prepared VM away.
     Abort,
     /// Let the VM before the current one serve again.
@@ -53,6 +61,32 @@ pub enum Order {
     Drain,
 }
 
+/// Code, and what the control thread knows of it.
+pub struct Code {
+    /// The files.
+    pub generation: Arc<Generation>,
+    /// Plugins that load.
+    pub plugins: Vec<String>,
+    /// Plugins that do not, with the reason.
+    pub broken: Vec<(String, String)>,
+}
+
+impl Code {
+    /// The code of a VM that was loaded before.
+    #[must_use]
+    pub fn of(vm: &Vm, order: &[String]) -> Self {
+        let loads = |name: &&String| vm.has(name);
+        Self {
+            generation: Arc::clone(&vm.generation),
+            plugins: order.iter().filter(loads).cloned().collect(),
+            broken: vm.broken.clone(),
+        }
+    }
+}
+
+/// How long a new VM waits for a request to try it out.
+const TRIAL: Duration = Duration::from_millis(20);
+
 /// What all workers share.
 #[derive(Clone)]
 pub struct Common {
@@ -62,7 +96,9 @@ pub struct Common {
     pub live: Arc<Live>,
     /// The code at start.
     pub generation: Arc<Generation>,
-    /// Plugins to load.
+    /// The same, checked.
+    pub code: Arc<Code>,
+    /// Plugins to load, as config.yaml lists them.
     pub plugins: Arc<Vec<String>>,
     /// Bounds of VMs.
     pub settings: lua::env::Settings,
@@ -134,23 +170,20 @@ fn run(common: Common, own: Own, orders: mpsc::UnboundedReceiver<Order>) {
 }
 
 fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
-    let env = Env::new(
+    Env::new(
         common.settings.clone(),
         (number, common.workers),
         Arc::clone(&common.live.snapshot),
         Arc::clone(&common.local.raw),
         (Arc::clone(&common.dicts), Arc::clone(&common.metrics)),
         Some(resolver),
-    );
-    let hook = Arc::clone(&common.on_error);
-    *env.on_error.borrow_mut() = Some(Rc::new(move |generation, message: &str| hook(generation, message)));
-    env
+    )
 }
 
 async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Order>) {
     let resolver = Rc::new(Resolver::new(Arc::clone(&common.names), own.number));
     let env = env_of(&common, own.number, Rc::clone(&resolver));
-    let vm = match load(&env, &common.generation, &common.plugins).await {
+    let vm = match load(&env, &common.code, Pace::AtOnce).await {
         Ok(vm) => Rc::new(vm),
         Err(reason) => {
             // The starter waits for this answer.
@@ -177,7 +210,8 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         access,
         counts: Arc::clone(&common.counts),
     }));
-    let mut worker = Worker { gate, env, prepared: None, before: None, retiring: Vec::new() };
+    watch_errors(&gate, &env, &common);
+    let mut worker = Worker { gate, env, prepared: Rc::default() };
     let (stop, stopped) = watch::channel(false);
     let peers = Rc::new(own.peers);
     for listener in own.listeners {
@@ -186,7 +220,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
     }
     // The starter may have given up; then the process ends soon.
     let _ = own.ready.send(Ok(()));
-    let mut inbox = own.inbox;
+    let adopting = tokio::task::spawn_local(adopt(Rc::clone(&worker.gate), peers, own.inbox));
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -197,16 +231,37 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
                     worker.drain().await;
                     break;
                 }
-                Some(order) => worker.obey(order).await,
+                Some(order) => worker.obey(order),
             },
-            Some(stream) = inbox.recv() => listener::adopt(&worker.gate, &peers, stream),
-            _ = tick.tick() => worker.tick().await,
+            _ = tick.tick() => worker.tick(),
         }
     }
-    while let Ok(stream) = inbox.try_recv() {
-        listener::adopt(&worker.gate, &peers, stream);
-    }
+    adopting.abort();
     worker.finish().await;
+}
+
+/// Takes connections that other workers pass on, also while an order is carried out.
+async fn adopt(
+    gate: Rc<Gate>,
+    peers: Rc<Peers>,
+    mut inbox: mpsc::UnboundedReceiver<std::net::TcpStream>,
+) {
+    while let Some(stream) = inbox.recv().await {
+        listener::adopt(&gate, &peers, stream);
+    }
+}
+
+/// An error that is new with new code brings the old code back here at once; the control
+/// thread sees to the rest.
+fn watch_errors(gate: &Rc<Gate>, env: &Env, common: &Common) {
+    let tell = Arc::clone(&common.on_error);
+    let gate = Rc::downgrade(gate);
+    *env.on_error.borrow_mut() = Some(Rc::new(move |raised| {
+        let Some(gate) = gate.upgrade() else { return };
+        if gate.vms.raised(raised.generation, raised.message, raised.traceback) {
+            tell(raised.generation, raised.message);
+        }
+    }));
 }
 
 fn answer_limits() -> HeadLimits {
@@ -225,16 +280,28 @@ fn access_log(common: &Common) -> Result<AccessLog, String> {
     AccessLog::new(&settings.format, escape, lines).map_err(|error| format!("access_log_format: {error}"))
 }
 
-/// Makes a VM, a plugin at a time, so that requests are served in between.
-async fn load(
-    env: &Rc<Env>,
-    generation: &Arc<Generation>,
-    plugins: &[String],
-) -> Result<Vm, String> {
-    let mut vm = Vm::bare(Rc::clone(env), Arc::clone(generation)).await?;
-    for plugin in plugins {
-        // The control thread has reported what does not load; routes that need it refuse.
-        let _ = vm.load_plugin(plugin).await;
+/// Whether a VM is loaded beside requests that want to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Nothing is served yet. A plugin that fails only here is reported, and its routes refuse.
+    AtOnce,
+    /// In small steps. A plugin that fails only here refuses the code.
+    Sliced,
+}
+
+/// Makes a VM, a module at a time, so that requests are served in between.
+async fn load(env: &Rc<Env>, code: &Code, pace: Pace) -> Result<Vm, String> {
+    let mut vm = Vm::bare(Rc::clone(env), Arc::clone(&code.generation)).await?;
+    vm.broken.clone_from(&code.broken);
+    for plugin in &code.plugins {
+        if let Err(reason) = vm.load_plugin(plugin).await {
+            let line = format!("plugin {plugin} does not load on worker {}: {reason}", env.worker);
+            if pace == Pace::Sliced {
+                vm.end_timers();
+                return Err(line);
+            }
+            log_at!(Level::Error, "{line}");
+        }
         tokio::task::yield_now().await;
     }
     vm.order();
@@ -258,85 +325,103 @@ struct Worker {
     gate: Rc<Gate>,
     env: Rc<Env>,
     /// Made, not yet serving.
-    prepared: Option<Rc<Vm>>,
-    /// What served before the current VM: kept for a roll-back.
-    before: Option<Rc<Vm>>,
-    /// Old VMs whose last requests run.
-    retiring: Vec<Rc<Vm>>,
+    prepared: Rc<RefCell<Option<Rc<Vm>>>>,
 }
 
 impl Worker {
-    async fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Live(live, done) => {
                 *self.env.snapshot.borrow_mut() = Arc::clone(&live.snapshot);
                 self.gate.swap_live(live);
-                self.gate.vm.borrow().sweep();
+                self.gate.vms.serving().sweep();
                 // Nobody may wait any more.
                 let _ = done.send(());
             }
-            Order::Local(local) => {
-                *self.env.local.borrow_mut() = Arc::clone(&local.raw);
-                h1::set_send_timeout(local.send_timeout);
-                *self.gate.local.borrow_mut() = Rc::new((*local).clone());
-            }
-            Order::Prepare(generation, plugins, answer) => {
-                let result = load(&self.env, &generation, &plugins).await;
-                let result = result.map(|vm| self.prepared = Some(Rc::new(vm)));
-                let _ = answer.send(result);
-            }
-            Order::Commit(done) => {
+            Order::Local(local) => self.set_local(&local),
+            Order::Prepare(code, answer) => self.prepare(code, answer),
+            Order::Trial(answer) => self.try_out(answer),
+            Order::Commit(changed, done) => {
                 if let Some(vm) = self.prepared.take() {
-                    self.swap(vm);
+                    let reload = self.gate.local.borrow().reload.clone();
+                    let window =
+                        if reload.rollback_on_error { reload.rollback_window } else { Duration::ZERO };
+                    self.gate.vms.commit(vm, &changed, window);
                 }
                 let _ = done.send(());
+                self.clean_up();
             }
             Order::Abort => {
                 if let Some(vm) = self.prepared.take() {
-                    vm.retire().await;
+                    tokio::task::spawn_local(async move { vm.destroy().await });
                 }
             }
             Order::Rollback(generation, done) => {
-                let current = Rc::clone(&self.gate.vm.borrow());
-                let rolled = current.generation.id == generation && self.before.is_some();
-                if rolled && let Some(before) = self.before.take() {
-                    self.swap(before);
-                    self.before = None;
-                    self.retiring.push(current);
-                }
+                let rolled = self.gate.vms.fall_back(generation)
+                    || self.gate.vms.serving().generation.id != generation;
                 let _ = done.send(rolled);
+                self.clean_up();
             }
             Order::Announce => self.gate.drain.announced.set(true),
             Order::Drain => {}
         }
-        self.retire_unused().await;
     }
 
-    /// Lets `vm` serve new requests; requests that run keep theirs.
-    fn swap(&mut self, vm: Rc<Vm>) {
-        let old = self.gate.vm.replace(vm);
-        if let Some(older) = self.before.replace(old) {
-            self.retiring.push(older);
+    fn set_local(&self, local: &Arc<Local>) {
+        *self.env.local.borrow_mut() = Arc::clone(&local.raw);
+        h1::set_send_timeout(local.send_timeout);
+        match ClientAddr::new(local) {
+            Ok(client) => *self.gate.client_addr.borrow_mut() = Rc::new(client),
+            Err(error) => log_at!(Level::Error, "real_ip_from stays as it was: {error}"),
         }
+        *self.gate.local.borrow_mut() = Rc::new((**local).clone());
     }
 
-    /// Ends VMs that no request uses any more.
-    async fn retire_unused(&mut self) {
-        for vm in &self.retiring {
-            // Timers of a VM that does not serve have nothing to do any more, even while
-            // its last requests run.
-            vm.retire().await;
-        }
-        self.retiring.retain(|vm| Rc::strong_count(vm) > 1 || !vm.is_idle());
+    /// Loads a VM in a task of its own: connections and orders go on meanwhile.
+    fn prepare(&self, code: Arc<Code>, answer: std_mpsc::Sender<Result<(), String>>) {
+        let (env, prepared) = (Rc::clone(&self.env), Rc::clone(&self.prepared));
+        tokio::task::spawn_local(async move {
+            let result = load(&env, &code, Pace::Sliced).await;
+            let vm = result.map(|vm| prepared.replace(Some(Rc::new(vm))));
+            // One that nobody fetched: the control thread had given up on it.
+            if let Ok(Some(forgotten)) = &vm {
+                forgotten.destroy().await;
+            }
+            let _ = answer.send(vm.map(drop));
+        });
     }
 
-    async fn tick(&mut self) {
+    fn try_out(&self, answer: std_mpsc::Sender<Result<(), String>>) {
+        let Some(vm) = self.prepared.borrow().clone() else {
+            let _ = answer.send(Ok(()));
+            return;
+        };
+        let gate = Rc::clone(&self.gate);
+        tokio::task::spawn_local(async move {
+            let result = gate.vms.try_out(&vm, TRIAL).await;
+            drop(vm);
+            let _ = answer.send(result);
+        });
+    }
+
+    /// Sees old VMs off; their last requests are over in a moment.
+    fn clean_up(&self) {
+        let gate = Rc::clone(&self.gate);
+        tokio::task::spawn_local(async move {
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                tend(&gate);
+                if !gate.vms.unfinished() {
+                    break;
+                }
+            }
+        });
+    }
+
+    fn tick(&self) {
         self.gate.access.borrow_mut().flush();
-        let counts = &self.gate.counts;
-        counts.requests[self.gate.worker].store(self.gate.requests.get(), Ordering::Relaxed);
-        let vm = Rc::clone(&self.gate.vm.borrow());
-        vm.tend();
-        self.retire_unused().await;
+        self.gate.vms.serving().tend();
+        tend(&self.gate);
     }
 
     /// Closes what is idle and waits for what runs, within `worker_shutdown_timeout`.
@@ -359,14 +444,34 @@ impl Worker {
 
     async fn finish(&mut self) {
         self.env.exiting.set(true);
-        let current = Rc::clone(&self.gate.vm.borrow());
-        let all = [Some(current), self.before.take(), self.prepared.take()];
-        for vm in all.into_iter().flatten().chain(self.retiring.drain(..)) {
-            vm.retire().await;
+        for vm in self.gate.vms.all().into_iter().chain(self.prepared.take()) {
+            vm.destroy().await;
         }
         // Timers that flush batches when they are told to end get a moment for it.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.gate.client.pool.drain();
         self.gate.access.borrow_mut().flush();
     }
+}
+
+/// Old VMs and counters, once a second and after a reload.
+fn tend(gate: &Gate) {
+    let max = gate.local.borrow().reload.vms_max;
+    for generation in gate.vms.tend(max) {
+        log_at!(
+            Level::Warn,
+            "worker {}: more than {max} old VMs: connections that still run plugin generation \
+             {generation} are closed",
+            gate.worker
+        );
+    }
+    let counts = &gate.counts;
+    let set = |cells: &[AtomicU64], value: usize| {
+        cells[gate.worker].store(value as u64, Ordering::Relaxed);
+    };
+    let (timers, bytes) = gate.vms.load();
+    set(&counts.vms, gate.vms.count());
+    set(&counts.timers, timers);
+    set(&counts.lua_bytes, bytes);
+    counts.requests[gate.worker].store(gate.requests.get(), Ordering::Relaxed);
 }

@@ -75,6 +75,12 @@ sub repeat_each(;$) { $Repeat = $_[0] if @_; return $Repeat }
 sub log_level($) { $Log_level = $_[0] }
 sub workers($) { $Workers = $_[0] }
 sub timeout($) { $TIMEOUT_SECONDS = $_[0] }
+# A file of the tree that is tested, empty when there is none; test files call it by full name.
+sub read_file($) {
+    my ($path) = @_;
+    return read_from($path, 0);
+}
+
 sub server_root() { return "$ROOT/gateway" }
 sub html_dir() { return "$ROOT/gateway/html" }
 sub add_block_preprocessor(&) { push @Preprocessors, $_[0] }
@@ -93,6 +99,7 @@ sub check_accum_error_log() { }
 sub run_tests() {
     my $network = t::lib::Process::isolate_network();
     Test::More::diag('no network of its own: waited for the lock') if $network eq 'locked';
+    t::lib::Gateway::binary();
     make_path($ROOT);
     $Gateway = t::lib::Gateway->new("$ROOT/gateway");
     $Upstream = t::lib::Upstream->new("$ROOT/upstream");

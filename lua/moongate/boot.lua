@@ -63,6 +63,10 @@ require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "max
 
 require("moongate.ngx")
 
+-- Each VM draws its own numbers, or all workers would draw the same.
+local a, b, c, d = host.crypto.random_bytes(4):byte(1, 4)
+math.randomseed(((a * 256 + b) * 256 + c) * 256 + d)
+
 -- Writing a global is allowed and told once, with its place.
 setmetatable(_G, {
     __newindex = function(globals, name, value)

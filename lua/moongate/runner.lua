@@ -7,6 +7,7 @@ local core = require("apisix.core")
 local expr = require("resty.expr.v1")
 local host = require("moongate.host")
 local registry = require("moongate.registry")
+local secret = require("apisix.secret")
 
 local set_vars_meta = core.ctx.set_vars_meta
 local host_set_ctx = host.set_ctx
@@ -64,6 +65,24 @@ local function pre_function_of(text)
 end
 
 
+--- An error with its place, also if it is no text or was raised without one.
+local function located(err)
+    if type(err) == "string" and err:find("^[^\n]-:%d+: ") then
+        return err
+    end
+    for level = 2, 20 do
+        local info = debug.getinfo(level, "Sl")
+        if not info then
+            break
+        end
+        if info.currentline > 0 and info.short_src:sub(1, 4) ~= "lua/" then
+            return info.short_src .. ":" .. info.currentline .. ": " .. tostring(err)
+        end
+    end
+    return tostring(err)
+end
+
+
 --- Wraps phase function `func` so that filter and pre_function of `meta` come first.
 local function guarded(func, meta, key)
     local filter
@@ -83,7 +102,7 @@ local function guarded(func, meta, key)
             return
         end
         if before then
-            local ok, err = pcall(before, conf, ctx)
+            local ok, err = xpcall(before, located, conf, ctx)
             if not ok then
                 core.log.error("pre_function execution for plugin ", ctx._plugin_name,
                                " failed: ", err)
@@ -121,6 +140,18 @@ local function sort_items(items)
 end
 
 
+--- Confs with references to secrets are resolved at every call; the resolved copy stays
+-- the same while the values do.
+local function with_secrets(func, conf)
+    if secret.resolve_conf(conf) == conf then
+        return func
+    end
+    return function(original, ctx)
+        return func(secret.resolve_conf(original), ctx)
+    end
+end
+
+
 local function add_phase(plan, phase, items)
     local fns, confs, names = {}, {}, {}
     for _, item in ipairs(items) do
@@ -128,6 +159,7 @@ local function add_phase(plan, phase, items)
         if type(func) == "function" then
             local n = #fns + 1
             local meta = item.conf._meta
+            func = with_secrets(func, item.conf)
             fns[n] = type(meta) == "table" and guarded(func, meta, item.conf) or func
             confs[n] = item.conf
             names[n] = item.name
@@ -385,6 +417,9 @@ function _M.filter_phase(phase, plan, gplan, ctx, from)
     if list then
         run_ignoring(list, ctx, (from > base and from - base or 0) + 1, base)
     end
+    if phase == "log" then
+        core.ctx.release_vars(ctx)
+    end
 end
 
 
@@ -395,15 +430,35 @@ function _M.body_phase(plan, gplan, ctx)
 end
 
 
+local function skip_plugin(ctx, name)
+    local skip = ctx._skip_plugins
+    if not skip then
+        skip = {}
+        ctx._skip_plugins = skip
+    end
+    skip[name] = true
+end
+
+
 --- Makes a ctx for a request that never reached the access phase, so that log can run.
-function _M.late_ctx(plan)
-    return new_ctx(plan)
+-- @tparam string ... names of plugins that are suspended
+function _M.late_ctx(plan, ...)
+    local ctx = new_ctx(plan)
+    for at = 1, select("#", ...) do
+        skip_plugin(ctx, (select(at, ...)))
+    end
+    return ctx
 end
 
 
 --- Where the phase stands: for the report of an error.
-function _M.place(ctx)
-    return ctx._plugin_name, ctx._at
+-- @tparam boolean skip whether the plugin that runs is to be left out from now on
+function _M.place(ctx, skip)
+    local name = ctx._plugin_name
+    if skip and name then
+        skip_plugin(ctx, name)
+    end
+    return name, ctx._at
 end
 
 

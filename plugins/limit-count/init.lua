@@ -1,7 +1,7 @@
 --- Counting requests: the part of limit-count that other plugins use too.
 -- @module apisix.plugins.limit-count.init
 local core = require("apisix.core")
-local keys = require("apisix.plugins.limit-count.key")
+local keys = require("moongate.limit_key")
 local plugin = require("apisix.plugin")
 local schemas = require("apisix.plugins.limit-count.schema")
 local windows = require("apisix.plugins.limit-count.window")
@@ -20,127 +20,18 @@ local tonumber = tonumber
 local tostring = tostring
 local type = type
 
-local DIRECT_SYNC = -1
-local SYNC_INTERVAL_MIN = 0.1
-
 local DEFAULT_HEADERS = {
     limit_header = "X-RateLimit-Limit",
     remaining_header = "X-RateLimit-Remaining",
     reset_header = "X-RateLimit-Reset",
 }
 
-local BOTH = "count/time_window and rules cannot be specified at the same time"
-
 local _M = {
+    check_schema = require("apisix.plugins.limit-count.check"),
     schema = schemas.schema,
     metadata_schema = schemas.metadata_schema,
     policy_to_additional_properties = schemas.policies,
 }
-
--- ---------------------------------------------------------------------------
--- Checking
-
-local group_confs = core.lrucache.new({ type = "plugin" })
-
--- The fields that all confs of a group must agree on. Written down before the gateway adds
--- its own to the schema.
-local shared_fields = {}
-for field in pairs(schemas.schema.properties) do
-    shared_fields[#shared_fields + 1] = field
-end
-
-
-local function same(conf)
-    return conf
-end
-
-
-local function check_group(conf)
-    if conf.rules then
-        return false, "group and rules cannot be specified at the same time"
-    end
-    if conf._vid then
-        return false, "group is not supported"
-    end
-
-    local first = group_confs(conf.group, "", same, conf)
-    for _, field in ipairs(shared_fields) do
-        if not core.table.deep_eq(first[field], conf[field]) then
-            core.log.error("previous limit-count group ", conf.group, " conf: ",
-                           core.json.encode(first))
-            core.log.error("current limit-count group ", conf.group, " conf: ",
-                           core.json.encode(conf))
-            return false, "group conf mismatched"
-        end
-    end
-    return true
-end
-
-
-local function check_sync_interval(conf)
-    local interval = conf.sync_interval
-    if not interval or interval == DIRECT_SYNC then
-        return true
-    end
-    if interval < SYNC_INTERVAL_MIN then
-        return false, "sync_interval should not be smaller than 0.1"
-    end
-    if type(conf.time_window) == "number" and interval >= conf.time_window then
-        return false, "sync_interval should be smaller than time_window"
-    end
-    return true
-end
-
-
--- Rules with one key would count a request twice in one counter.
-local function check_rules(rules)
-    local seen = {}
-    for _, rule in ipairs(rules or {}) do
-        if seen[rule.key] then
-            return false, "duplicate key '" .. rule.key .. "' in rules"
-        end
-        seen[rule.key] = true
-    end
-    return true
-end
-
-
---- Checks a conf or the metadata.
--- @tparam table conf
--- @tparam[opt] number schema_type
--- @treturn boolean
--- @treturn nil|string what is wrong
-function _M.check_schema(conf, schema_type)
-    if schema_type == core.schema.TYPE_METADATA then
-        return core.schema.check(schemas.metadata_schema, conf)
-    end
-
-    local ok, err = core.schema.check(schemas.schema, conf)
-    if type(conf) == "table" and conf.rules and (conf.count or conf.time_window) then
-        if ok or find(err, "value should match only one schema", 1, true) then
-            return false, BOTH
-        end
-    end
-    if not ok then
-        return false, err
-    end
-
-    if conf.policy ~= "local" then
-        ok, err = check_sync_interval(conf)
-        if not ok then
-            return false, err
-        end
-        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
-    end
-    ok, err = check_rules(conf.rules)
-    if not ok then
-        return false, err
-    end
-    if conf.group then
-        return check_group(conf)
-    end
-    return true
-end
 
 -- ---------------------------------------------------------------------------
 -- Answering

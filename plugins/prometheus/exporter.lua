@@ -1,30 +1,14 @@
---- Counting requests for Prometheus, and handing the figures out.
---
--- The series of a request depend on a few texts that hardly ever change, so they are looked
--- up once per combination and kept in a tree of tables: a request walks the tree and makes
--- one call that counts into all of them.
+--- Declaring the metrics of Prometheus and handing their figures out.
 -- @module apisix.plugins.prometheus.exporter
 local core = require("apisix.core")
 local host = require("moongate.host")
 local labels = require("apisix.plugins.prometheus.labels")
-local new_series = require("apisix.plugins.prometheus.series")
 local plugin = require("apisix.plugin")
 local process = require("apisix.plugins.prometheus.process")
+local requests = require("apisix.plugins.prometheus.requests")
 
-local get_response_source = core.response.get_response_source
-local gmatch = string.gmatch
 local ipairs = ipairs
-local match = string.match
-local now = host.time.now
-local pairs = pairs
-local req_param = host.req_param
-local req_start_time = host.req_start_time
-local resp_status = host.resp_status
-local sub = string.sub
-local tonumber = tonumber
-local tostring = tostring
-local type = type
-local var_get = host.var_get
+local select = select
 
 local NAME = "prometheus"
 local EXPORT_URI = "/apisix/prometheus/metrics"
@@ -33,224 +17,12 @@ local REFRESH_INTERVAL = 15
 -- Milliseconds.
 local BUCKETS = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000 }
 
--- A model's name comes from the client.
-local MODEL_BYTES_MAX = 128
+local live = false
 
--- Combinations that are kept; beyond that the tree is grown anew.
-local LEAVES_MAX = 20000
-local NODES_MAX = 1024
-
-local NO_MODELS = {}
-
-local TIMES = { "request", "upstream", "apisix" }
-local DIRECTIONS = { "ingress", "egress" }
--- Which of a request's six series are histograms.
-local HISTOGRAMS = { false, true, true, true, false, false }
-
-local metrics
-local extras
-local has_extras
-
-local tree = {}
-local leaves = 0
-local disabled = {}
-local metadata_version
-
-local _M = { metric_label_map = labels.by_metric }
-
--- ---------------------------------------------------------------------------
--- Label values
-
-local function model_label(value)
-    if value == nil then
-        return ""
-    end
-    if type(value) == "string" or type(value) == "number" then
-        return sub(tostring(value), 1, MODEL_BYTES_MAX)
-    end
-    return "<non-scalar>"
-end
-
-
-local node_names = {}
-local node_count = 0
-
-
--- The host of the last address tried.
-local function node_of(addresses)
-    if not addresses then
-        return ""
-    end
-    local node = node_names[addresses]
-    if node then
-        return node
-    end
-
-    local last = match(addresses, "([^%s,]+)%s*$") or ""
-    node = match(last, "^(%[[^%]]*%])") or match(last, "^([^:]*)") or last
-    if node_count >= NODES_MAX then
-        node_names, node_count = {}, 0
-    end
-    node_names[addresses] = node
-    node_count = node_count + 1
-    return node
-end
-
-
--- Fills in what metadata and config.yaml say about the labels of `metric`.
-local function finished(metric, values, ctx)
-    for place in pairs(disabled[metric] or {}) do
-        values[place] = ""
-    end
-    for _, variable in ipairs(extras[metric]) do
-        local value = ctx.var[variable]
-        values[#values + 1] = value == nil and "" or value
-    end
-    return values
-end
-
-
-local function traffic_values(metric, kind, key, ctx)
-    return finished(metric, { kind, key.route, key.service, key.consumer, key.node,
-                              key.request_type, key.request_model, key.model }, ctx)
-end
-
-
--- What a request counts into: its status, three times and two directions.
-local function series_of(key, ctx)
-    local status = { key.status, key.route, key.uri, key.host, key.service, key.consumer,
-                     key.node, key.request_type, key.request_model, key.model, key.source }
-    local list = { metrics.http_status, finished("http_status", status, ctx) }
-    for _, kind in ipairs(TIMES) do
-        list[#list + 1] = metrics.http_latency
-        list[#list + 1] = traffic_values("http_latency", kind, key, ctx)
-    end
-    for _, kind in ipairs(DIRECTIONS) do
-        list[#list + 1] = metrics.bandwidth
-        list[#list + 1] = traffic_values("bandwidth", kind, key, ctx)
-    end
-    return new_series(list, HISTOGRAMS)
-end
-
--- ---------------------------------------------------------------------------
--- The tree
-
-local function branch(parent, name)
-    local child = parent[name]
-    if not child then
-        child = {}
-        parent[name] = child
-        leaves = leaves + 1
-    end
-    return child
-end
-
-
-local function forget_tree()
-    tree, leaves = {}, 0
-end
-
-
-local function set_models(key, assigned)
-    key.request_type = model_label(assigned.request_type or "traditional_http")
-    key.request_model = model_label(assigned.request_llm_model)
-    key.model = model_label(assigned.llm_model)
-end
-
-
--- The names of route and service as the conf wants them.
-local function route_and_service(conf, ctx)
-    local route, service = ctx.route_id or "", ctx.service_id or ""
-    if conf.prefer_name then
-        route = ctx.route_name or route
-        if service ~= "" then
-            service = ctx.service_name or service
-        end
-    end
-    return route, service
-end
-
-
-local function milliseconds(text)
-    if not text then
-        return nil
-    end
-    local seconds = tonumber(text)
-    if not seconds then
-        -- Several upstreams were tried, one after another.
-        for part in gmatch(text, "[%d.]+") do
-            seconds = (seconds or 0) + (tonumber(part) or 0)
-        end
-    end
-    return seconds and seconds * 1000
-end
-
-
-local function count(series)
-    local latency = (now() - req_start_time()) * 1000
-    local upstream = milliseconds(var_get("upstream_response_time"))
-    local own = latency - (upstream or 0)
-    series:add(1, latency, upstream, own > 0 and own or 0,
-               tonumber(var_get("request_length")) or 0, tonumber(var_get("bytes_sent")) or 0)
-end
-
-
-local key = {}
-
-
--- The series from the tree, where they are kept.
-local function kept_series(ctx)
-    local place = branch(branch(tree, key.route), key.service)
-    place = branch(branch(place, key.consumer), key.node)
-    place = branch(branch(branch(place, key.status), key.source), key.uri)
-    local series = place[key.host]
-    if series then
-        return series
-    end
-
-    if leaves > LEAVES_MAX then
-        forget_tree()
-    end
-    leaves = leaves + 1
-    set_models(key, NO_MODELS)
-    series = series_of(key, ctx)
-    place[key.host] = series
-    return series
-end
-
-
---- Counts a request that has ended.
--- @tparam table conf `prefer_name`: label with names instead of ids
--- @tparam table ctx
-function _M.http_log(conf, ctx)
-    if not metrics then
-        return
-    end
-    local version = plugin.plugin_metadatas.conf_version
-    if version ~= metadata_version then
-        metadata_version = version
-        disabled = labels.disabled()
-        forget_tree()
-    end
-
-    key.route, key.service = route_and_service(conf, ctx)
-    key.consumer = ctx.consumer_name or ""
-    key.node = ctx.balancer_ip or node_of(var_get("upstream_addr"))
-    key.uri = req_param("_path") or ""
-    key.host = req_param("_host") or ""
-    key.source = get_response_source(ctx)
-    key.status = resp_status()
-
-    -- Texts that a client can invent do not go into the tree.
-    local assigned = ctx.var._cache
-    if has_extras or assigned.request_type or assigned.llm_model
-       or assigned.request_llm_model then
-        set_models(key, assigned)
-        count(series_of(key, ctx))
-    else
-        count(kept_series(ctx))
-    end
-end
+local _M = {
+    metric_label_map = labels.by_metric,
+    http_log = requests.count,
+}
 
 -- ---------------------------------------------------------------------------
 -- Declaring
@@ -261,6 +33,17 @@ local function declare(kind, name, help, names, buckets, idle)
         core.log.error("failed to declare the metric ", name, ": ", err)
     end
     return metric
+end
+
+
+-- The labels may have changed with config.yaml: then the old series go.
+local function declare_anew(kind, name, help, names, buckets, idle)
+    local metric = host.metrics[kind](name, help, names, buckets, idle)
+    if metric then
+        return metric
+    end
+    host.metrics.remove(name)
+    return declare(kind, name, help, names, buckets, idle)
 end
 
 
@@ -283,7 +66,7 @@ local registry = {
 
 local function request_metric(attr, kind, name, help, buckets)
     local idle = core.table.try_read_attr(attr, "metrics", name, "expire")
-    return declare(kind, name, help, labels.names(name), buckets, idle)
+    return declare_anew(kind, name, help, labels.names(name), buckets, idle)
 end
 
 
@@ -312,12 +95,9 @@ end
 --- Declares the metrics. Called when the plugin is loaded.
 function _M.http_init()
     local attr = plugin.plugin_attr(NAME) or {}
-    extras = {}
-    has_extras = false
+    local variables = {}
     for _, name in ipairs({ "http_status", "http_latency", "bandwidth" }) do
-        local _, variables = labels.extra(name)
-        extras[name] = variables
-        has_extras = has_extras or #variables > 0
+        variables[name] = select(2, labels.extra(name))
     end
 
     local declared = {
@@ -332,10 +112,9 @@ function _M.http_init()
     process.declare(function(name, help, names)
         return declare("gauge", name, help, names)
     end)
-    forget_tree()
-    metadata_version = nil
     if declared.http_status and declared.http_latency and declared.bandwidth then
-        metrics = declared
+        requests.use(declared, variables)
+        live = true
     end
     start_refreshing(attr)
 end
@@ -343,15 +122,15 @@ end
 
 --- Ends counting. Called when the plugin is unloaded.
 function _M.destroy()
-    metrics = nil
-    forget_tree()
+    requests.use(nil)
+    live = false
 end
 
 -- ---------------------------------------------------------------------------
 -- Handing out
 
 local function answer()
-    if not metrics then
+    if not live then
         core.log.error("prometheus: plugin is not initialized")
         return 500, { message = "An unexpected error occurred" }
     end
@@ -385,7 +164,7 @@ end
 
 --- The object that declares metrics of other plugins; nil while prometheus is not loaded.
 function _M.get_prometheus()
-    return metrics and registry
+    return live and registry or nil
 end
 
 

@@ -8,27 +8,22 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
-use super::next_request;
+use super::{h1_sink::H1Sink, next_request};
 use crate::{
-    clock,
     error::{Error, Kind, Result},
     exchange::{Body, ConnInfo, Exchange, Frame, Peer, RequestBody, Source},
-    fields::Fields,
     gate::Gate,
     http1::{self, BodyDecoder, Decoded, Framing, HeadError, HeadLimits, Progress},
     parse,
-    pipeline::{self, After, Sink},
+    pipeline::{self, After},
     sys::{
         conn::{self, Conn},
         deadline::Deadline,
     },
     upstream::Tunnel,
 };
-
-/// Pieces of body up to this size are copied behind the head and leave in one write.
-const COPY_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of a body that nobody wanted which are read so that the client sees the answer.
 const LINGER_BYTES_MAX: u64 = 1 << 20;
@@ -40,15 +35,35 @@ const LINGER: Duration = Duration::from_secs(5);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the driver, the body of the request and the watch on the client share.
-struct Shared {
-    conn: Conn,
+pub(super) struct Shared {
+    pub(super) conn: Conn,
     buf: RefCell<BytesMut>,
     decoder: RefCell<BodyDecoder>,
-    deadline: RefCell<Deadline>,
+    pub(super) deadline: RefCell<Deadline>,
+    /// Of the body: it may be read while the response is written.
+    body_deadline: RefCell<Deadline>,
     waiting: Cell<bool>,
     /// The client waits for `100 Continue` before it sends the body.
     expects: Cell<bool>,
+    /// Why the body broke off, if it did: where it would end is not known then.
+    broken: Cell<Option<Broken>>,
     body_timeout: Duration,
+}
+
+/// Why a body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// It is no body.
+    Malformed,
+    /// The client sent nothing for too long, or went away.
+    Silent,
+}
+
+impl Shared {
+    /// Whether the next request could not be found behind this one.
+    pub(super) fn is_lost(&self) -> bool {
+        self.broken.get().is_some() || self.expects.get() && !self.decoder.borrow().is_done()
+    }
 }
 
 /// Why the wait for a head ended.
@@ -59,6 +74,8 @@ enum Arrived {
     Bad(HeadError),
     TimedOut,
 }
+
+pub use super::h1_sink::set_send_timeout;
 
 /// Serves `conn` until it ends. Gives it back if it turns out to speak HTTP/2.
 pub(super) async fn serve(
@@ -72,8 +89,10 @@ pub(super) async fn serve(
         buf: RefCell::default(),
         decoder: RefCell::new(BodyDecoder::request(Framing::None)),
         deadline: RefCell::default(),
+        body_deadline: RefCell::default(),
         waiting: Cell::new(false),
         expects: Cell::new(false),
+        broken: Cell::new(None),
         body_timeout,
     });
     let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0 };
@@ -161,16 +180,17 @@ impl Driver {
         x.serial = next_request();
         self.requests += 1;
         x.conn_requests = self.requests;
-        let error = match arrived {
-            Arrived::Closed => return Next::Close,
-            Arrived::Preface => return Next::Http2,
-            Arrived::Head => return self.request(x).await,
+        match arrived {
+            Arrived::Closed => Next::Close,
+            Arrived::Preface => Next::Http2,
+            Arrived::Head => self.request(x).await,
             Arrived::TimedOut => {
-                Kind::ClientTimeout(self.gate.local.borrow().client_header_timeout).into()
+                let timeout = self.gate.local.borrow().client_header_timeout;
+                self.shared.broken.set(Some(Broken::Silent));
+                self.refuse(x, &Kind::ClientTimeout(timeout).into()).await
             }
-            Arrived::Bad(error) => bad_head(error, &limits),
-        };
-        self.refuse(x, &error).await
+            Arrived::Bad(error) => self.refuse(x, &bad_head(error, &limits)).await,
+        }
     }
 
     /// Reads one head; the time for all of it is bounded, not for each byte.
@@ -229,7 +249,8 @@ impl Driver {
     async fn request(&mut self, x: &mut Exchange) -> Next {
         self.prepare_body(x);
         let local = Rc::clone(&self.gate.local.borrow());
-        if let Err(error) = parse::prepare(x, &local) {
+        let client = Rc::clone(&self.gate.client_addr.borrow());
+        if let Err(error) = parse::prepare(x, &local, &client) {
             return self.refuse(x, &error).await;
         }
         if let Some(length) = x.body.length
@@ -268,6 +289,7 @@ impl Driver {
         let framing = x.head.framing();
         self.shared.decoder.replace(BodyDecoder::request(framing));
         self.shared.expects.set(x.head.expect_continue());
+        self.shared.waiting.set(false);
         x.body.present = !matches!(framing, Framing::None);
         x.body.length = match framing {
             Framing::Length(length) => Some(length),
@@ -285,7 +307,7 @@ impl Driver {
             return true;
         }
         // A client that was promised nothing sends nothing: there is no body to wait for.
-        if self.shared.expects.get() {
+        if self.shared.is_lost() {
             return false;
         }
         let mut rest = ClientBody(Rc::clone(&self.shared));
@@ -311,7 +333,8 @@ impl Driver {
     /// connection and could destroy the answer on its way.
     async fn linger(&self) {
         let conn = &self.shared.conn;
-        if conn.shutdown().await.is_err() {
+        // From a client that was silent for too long nothing is on its way.
+        if conn.shutdown().await.is_err() || self.shared.broken.get() == Some(Broken::Silent) {
             return;
         }
         let mut buf = BytesMut::new();
@@ -337,6 +360,7 @@ impl Driver {
         let up = copy(client, &tunnel.conn, early);
         let down = copy(&tunnel.conn, client, tunnel.early);
         let closing = self.gate.drain.notify.notified();
+        let evicted = crate::lua::Vm::evicted(x);
         tokio::select! {
             (sent, received) = async { tokio::join!(up, down) } => {
                 x.request_length += sent;
@@ -344,6 +368,11 @@ impl Driver {
                 x.response.body_bytes_sent += received;
             }
             () = closing => {}
+            () = evicted => {
+                // RFC 6455, section 7.4.1, and its registry: 1012, the service restarts.
+                let _ = client.write_all(&[0x88, 2, 0x03, 0xF4]).await;
+                let _ = client.shutdown().await;
+            }
         }
         pipeline::finish(&self.gate, x).await;
     }
@@ -400,9 +429,27 @@ impl Peer for Shared {
 /// The body of the request as it comes from the client.
 struct ClientBody(Rc<Shared>);
 
+impl ClientBody {
+    fn broken(&self, why: Broken, error: Error) -> Poll<Option<Result<Frame>>> {
+        self.0.broken.set(Some(why));
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn poll_silence(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut deadline = self.0.body_deadline.borrow_mut();
+        if !self.0.waiting.replace(true) {
+            deadline.set(self.0.body_timeout);
+        }
+        deadline.poll(cx)
+    }
+}
+
 impl Source for ClientBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
         let shared = &*self.0;
+        if shared.broken.get().is_some() {
+            return Poll::Ready(Some(Err(Kind::ClientGone.into())));
+        }
         let mut buf = shared.buf.borrow_mut();
         let mut decoder = shared.decoder.borrow_mut();
         if shared.expects.replace(false) && buf.is_empty() && !decoder.is_done() {
@@ -418,183 +465,23 @@ impl Source for ClientBody {
                 }
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::NeedMore) => {}
-                Err(error) => return Poll::Ready(Some(Err(Kind::BadRequest(error.why()).into()))),
+                Err(error) => {
+                    return self.broken(Broken::Malformed, Kind::BadRequest(error.why()).into());
+                }
             }
             match shared.conn.poll_read_buf(cx, &mut buf) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(Kind::ClientGone.into()))),
+                Poll::Ready(Ok(0)) => return self.broken(Broken::Silent, Kind::ClientGone.into()),
                 Poll::Ready(Ok(_)) => shared.waiting.set(false),
                 Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Some(Err(Error::from(Kind::ClientGone).because(error))));
+                    let error = Error::from(Kind::ClientGone).because(error);
+                    return self.broken(Broken::Silent, error);
                 }
+                Poll::Pending if self.poll_silence(cx).is_pending() => return Poll::Pending,
                 Poll::Pending => {
-                    let mut deadline = shared.deadline.borrow_mut();
-                    if !shared.waiting.replace(true) {
-                        deadline.set(shared.body_timeout);
-                    }
-                    if deadline.poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    shared.waiting.set(false);
                     let error = Kind::ClientTimeout(shared.body_timeout).into();
-                    return Poll::Ready(Some(Err(error)));
+                    return self.broken(Broken::Silent, error);
                 }
             }
         }
     }
-}
-
-/// Writes one response to the client.
-struct H1Sink<'s> {
-    shared: &'s Rc<Shared>,
-    out: Vec<u8>,
-    chunked: bool,
-    bodiless: bool,
-    /// Whether the connection may carry another request.
-    keep: bool,
-}
-
-impl<'s> H1Sink<'s> {
-    fn new(shared: &'s Rc<Shared>, keep: bool) -> Self {
-        let mut out = OUT.take();
-        out.clear();
-        Self { shared, out, chunked: false, bodiless: false, keep }
-    }
-
-    async fn write(&mut self, x: &mut Exchange, data: &[u8]) -> Result<()> {
-        let timeout = SEND_TIMEOUT.get();
-        x.response.bytes_sent += (self.out.len() + data.len()) as u64;
-        let mut parts = [std::io::IoSlice::new(&self.out), std::io::IoSlice::new(data)];
-        let mut deadline = self.shared.deadline.take();
-        let written = if data.is_empty() {
-            deadline.limit(timeout, self.shared.conn.write_all(&self.out)).await
-        } else {
-            deadline.limit(timeout, self.shared.conn.write_vectored_all(&mut parts)).await
-        };
-        self.shared.deadline.replace(deadline);
-        self.out.clear();
-        match written {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => {
-                x.client_gone = true;
-                Err(Error::from(Kind::ClientGone).because(error))
-            }
-            None => {
-                x.client_gone = true;
-                Err(Kind::ClientTimeout(timeout).into())
-            }
-        }
-    }
-}
-
-/// Sets `send_timeout` for all connections of this worker.
-pub fn set_send_timeout(timeout: Duration) {
-    SEND_TIMEOUT.set(timeout);
-}
-
-/// What a spare write buffer may hold.
-const SPARE_BYTES_MAX: usize = 64 << 10;
-
-impl Drop for H1Sink<'_> {
-    fn drop(&mut self) {
-        // An idle connection holds no write buffer; the next response takes this one.
-        if self.out.capacity() <= SPARE_BYTES_MAX {
-            OUT.set(std::mem::take(&mut self.out));
-        }
-    }
-}
-
-thread_local! {
-    static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static SEND_TIMEOUT: Cell<Duration> = const { Cell::new(Duration::from_secs(10)) };
-}
-
-impl Sink for H1Sink<'_> {
-    async fn head(&mut self, x: &mut Exchange, bodiless: bool) -> Result<()> {
-        self.bodiless = bodiless;
-        let minor = x.head.minor();
-        let status = x.response.status;
-        let interim = status == 101;
-        let length = match (interim || matches!(status, 100..=199 | 204), x.response.length) {
-            (true, _) => None,
-            (false, length) => length,
-        };
-        let no_body = bodiless && length.is_none();
-        self.chunked = !no_body && length.is_none() && minor >= 1;
-        if !no_body && length.is_none() && minor == 0 {
-            self.keep = false;
-        }
-        let mut digits = itoa::Buffer::new();
-        let framing: Option<(&[u8], &[u8])> = match (length, self.chunked) {
-            (Some(length), _) => Some((b"Content-Length", digits.format(length).as_bytes())),
-            (None, true) => Some((b"Transfer-Encoding", b"chunked")),
-            (None, false) => None,
-        };
-        let connection: (&[u8], &[u8]) = match (interim, self.keep) {
-            (true, _) => (b"Connection", b"upgrade"),
-            (false, true) => (b"Connection", b"keep-alive"),
-            (false, false) => (b"Connection", b"close"),
-        };
-        let upgrade: Option<(&[u8], &[u8])> =
-            x.head.fields.get("upgrade").filter(|_| interim).map(|value| (&b"Upgrade"[..], value));
-        let date = date(x);
-        let own = [(&b"Date"[..], &date[..])];
-        let fields = own
-            .into_iter()
-            .chain(x.response.fields.iter())
-            .chain(framing)
-            .chain(upgrade)
-            .chain([connection]);
-        http1::response_head(&mut self.out, status, b"", 1, fields)
-            .map_err(|_| Error::from(Kind::Plugin))?;
-        x.response.head_sent = true;
-        Ok(())
-    }
-
-    async fn data(&mut self, x: &mut Exchange, data: Bytes) -> Result<()> {
-        if self.bodiless {
-            return Ok(());
-        }
-        x.response.body_bytes_sent += data.len() as u64;
-        if self.chunked {
-            http1::chunk_head(&mut self.out, data.len());
-        }
-        if self.out.len() + data.len() <= COPY_BYTES_MAX {
-            self.out.extend_from_slice(&data);
-        } else {
-            self.write(x, &data).await?;
-        }
-        if self.chunked {
-            self.out.extend_from_slice(http1::CHUNK_END);
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self, x: &mut Exchange) -> Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        self.write(x, &[]).await
-    }
-
-    async fn end(&mut self, x: &mut Exchange, trailers: Option<Fields>) -> Result<()> {
-        if self.chunked && !self.bodiless {
-            http1::last_chunk(&mut self.out, trailers.as_ref());
-        }
-        self.flush(x).await
-    }
-}
-
-/// The `Date` field, made once per second and thread.
-fn date(x: &Exchange) -> [u8; 29] {
-    thread_local! {
-        static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
-    }
-    let now = clock::wall_at(x.now).as_secs();
-    let (at, date) = DATE.get();
-    if at == now {
-        return date;
-    }
-    let date = clock::http_date(now);
-    DATE.set((now, date));
-    date
 }

@@ -76,6 +76,10 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it has for the answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Bytes of a body that nobody wanted which are read before the stream ends: older clients
+/// take the reset that comes instead for a failure, although the answer was sent.
+const REST_BYTES_MAX: u64 = 1 << 20;
+
 /// How long a client that was told to leave may stay without a stream.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -181,6 +185,8 @@ where
 /// How much longer a connection may stay.
 struct Patience {
     deadline: Deadline,
+    /// Whether the wait for the first request is over.
+    begun: bool,
     leaving: bool,
 }
 
@@ -195,12 +201,18 @@ impl Patience {
     fn new(shared: &Shared) -> Self {
         let mut deadline = Deadline::default();
         deadline.set(shared.gate.local.borrow().client_header_timeout);
-        Self { deadline, leaving: false }
+        Self { deadline, begun: false, leaving: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Wait {
         if !self.leaving && shared.must_leave() {
             return self.leave();
+        }
+        if !self.begun && shared.requests.get() > 0 {
+            self.begun = true;
+            if !self.leaving {
+                self.deadline.set(shared.idle_timeout());
+            }
         }
         while self.deadline.poll(cx).is_ready() {
             let allowed = if self.leaving { LINGER } else { shared.idle_timeout() };
@@ -241,9 +253,11 @@ impl Shared {
         }
         let requests = self.requests.get();
         let local = self.gate.local.borrow();
+        // One connection stands for as many of HTTP/1 as it may have streams.
+        let requests_max = local.keepalive_requests.saturating_mul(u64::from(STREAMS_MAX));
         requests > 0
             && (drain.announced.get()
-                || u64::from(requests) >= local.keepalive_requests
+                || u64::from(requests) >= requests_max
                 || local.keepalive_timeout.is_zero())
     }
 }
@@ -344,6 +358,24 @@ async fn stream<F: Future<Output = ()>>(shared: &Shared, wire: F, job: Job) {
     x.body = RequestBody::default();
     x.head.clear();
     shared.gate.recycle(x);
+    if let Some(rest) = stage.take_rest() {
+        discard(rest).await;
+    }
+}
+
+/// Reads what is left of a request's body, within bounds.
+async fn discard(mut rest: Incoming) {
+    let mut bytes = 0;
+    let read = async {
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if bytes > REST_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Too late or too much: the stream is reset when `rest` goes.
+    let _ = Deadline::default().limit(LINGER, read).await;
 }
 
 /// Serves one request; whether the response broke off.
@@ -354,14 +386,20 @@ async fn request(shared: &Shared, x: &mut Exchange, job: Job) -> bool {
     x.conn_requests = job.serial;
     let mut sink = H2Sink::new(Rc::clone(&job.stage), local.send_timeout);
     let (parts, incoming) = job.request.into_parts();
-    if let Err(error) = prepare(shared, x, &parts, incoming) {
+    let upload = Upload::new(Rc::clone(&job.stage), incoming, local.client_body_timeout);
+    if let Err(error) = prepare(shared, x, &parts, upload) {
         pipeline::refuse(gate, x, &error, &mut sink).await;
         return false;
     }
     x.peer = Some(job.stage);
     match pipeline::serve(gate, x, &mut sink).await {
         After::Done => false,
-        After::Broken => true,
+        After::Broken => {
+            // What was made so far gets its turn on the wire; the reset would overtake it.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            true
+        }
         After::Tunnel(_) => {
             // The sink has refused to send such a head, so this cannot come.
             pipeline::finish(gate, x).await;
@@ -371,7 +409,7 @@ async fn request(shared: &Shared, x: &mut Exchange, job: Job) -> bool {
 }
 
 /// Fills in head and body of `x`.
-fn prepare(shared: &Shared, x: &mut Exchange, parts: &Parts, incoming: Incoming) -> Result<()> {
+fn prepare(shared: &Shared, x: &mut Exchange, parts: &Parts, upload: Upload) -> Result<()> {
     let local = shared.gate.local.borrow();
     load(x, parts, &shared.limits).map_err(|error| match error.status() {
         431 => Error::from(Kind::HeadTooLarge { bytes_max: shared.limits.bytes_max }),
@@ -382,16 +420,12 @@ fn prepare(shared: &Shared, x: &mut Exchange, parts: &Parts, incoming: Incoming)
         Framing::Length(length) => Some(length),
         _ => None,
     };
-    x.body.present = x.body.length.is_some() || !incoming.is_end_stream();
+    x.body.present = x.body.length.is_some() || !upload.is_end();
     if x.body.present {
-        x.body.incoming = Body::Stream(Box::new(Upload {
-            incoming,
-            deadline: Deadline::default(),
-            waiting: false,
-            timeout: local.client_body_timeout,
-        }));
+        x.body.incoming = Body::Stream(Box::new(upload));
     }
-    parse::prepare(x, &local)?;
+    let client = Rc::clone(&shared.gate.client_addr.borrow());
+    parse::prepare(x, &local, &client)?;
     match x.body.length {
         Some(length) if local.client_max_body_size > 0 && length > local.client_max_body_size => {
             Err(Kind::BodyTooLarge { bytes_max: local.client_max_body_size }.into())
@@ -429,16 +463,38 @@ fn load(
 
 /// The body of a request; its flow control opens as it is read.
 struct Upload {
-    incoming: Incoming,
+    stage: Rc<Stage>,
+    /// Taken only by `drop`.
+    incoming: Option<Incoming>,
     deadline: Deadline,
     waiting: bool,
     timeout: Duration,
 }
 
+impl Upload {
+    fn new(stage: Rc<Stage>, incoming: Incoming, timeout: Duration) -> Self {
+        let (incoming, deadline) = (Some(incoming), Deadline::default());
+        Self { stage, incoming, deadline, waiting: false, timeout }
+    }
+
+    fn is_end(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(rest) = self.incoming.take() {
+            self.stage.put_rest(rest);
+        }
+    }
+}
+
 impl Source for Upload {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         loop {
-            let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(error))) => {

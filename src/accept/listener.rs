@@ -85,18 +85,14 @@ pub async fn accept(
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
-    // Connections the kernel already completed would be reset by the close.
-    while let Some(Ok((stream, _))) = ready(listener.accept()).await {
-        place(&gate, &peers, stream);
-    }
-}
-
-/// The future's result if it is there at the first look.
-async fn ready<F: Future>(future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = tokio::task::yield_now() => None,
+    // Connections the kernel already completed would be reset by the close. The runtime may
+    // not know of the last ones yet, so the socket itself is asked.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            place(&gate, &peers, stream);
+        }
     }
 }
 
@@ -115,8 +111,10 @@ fn place(gate: &Rc<Gate>, peers: &Peers, stream: tokio::net::TcpStream) {
     let open = |worker: usize| peers.counts.open[worker].load(Ordering::Relaxed);
     let here = gate.worker;
     let least = (0..peers.inboxes.len()).min_by_key(|worker| open(*worker)).unwrap_or(here);
-    // Counted before it arrives there, or a burst would all go to one worker.
-    if least != here && open(here) >= open(least) + MARGIN {
+    // Counted before it arrives there, or a burst would all go to one worker. A worker that
+    // is about to end may have looked into its inbox for the last time.
+    let staying = !gate.drain.announced.get();
+    if staying && least != here && open(here) >= open(least) + MARGIN {
         Counts::add(&peers.counts.open[least]);
         if let Ok(stream) = stream.into_std()
             && peers.inboxes[least].send(stream).is_err()

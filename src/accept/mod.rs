@@ -1,6 +1,7 @@
 //! Connections from clients: taking them, speaking HTTP with them, letting them go.
 
 pub mod h1;
+mod h1_sink;
 mod h2;
 pub mod listener;
 mod stage;

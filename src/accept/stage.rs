@@ -21,7 +21,7 @@ use http::{
     HeaderMap, Response,
     header::{CONTENT_LENGTH, HeaderName, HeaderValue},
 };
-use hyper::body::{Body, Frame};
+use hyper::body::{Body, Frame, Incoming};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -42,6 +42,8 @@ const FRAME_HEAD_BYTES: u64 = 9;
 pub(super) struct Stage {
     head: RefCell<Option<Response<()>>>,
     frame: RefCell<Option<Frame<Bytes>>>,
+    /// What nobody read of the request's body.
+    rest: Cell<Option<Incoming>>,
     /// Nothing follows what lies here.
     ended: Cell<bool>,
     /// The pipeline broke off: the stream is to be reset.
@@ -77,6 +79,16 @@ impl Stage {
     pub(super) fn leave(&self) {
         self.gone.set(true);
         self.moved.set(true);
+    }
+
+    /// Keeps what nobody read of the request's body.
+    pub(super) fn put_rest(&self, rest: Incoming) {
+        self.rest.set(Some(rest));
+    }
+
+    /// What nobody read of the request's body, unless the stream was reset.
+    pub(super) fn take_rest(&self) -> Option<Incoming> {
+        self.rest.take().filter(|rest| self.is_taken() && !rest.is_end_stream())
     }
 
     fn is_free(&self) -> bool {

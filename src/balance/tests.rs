@@ -1,3 +1,5 @@
+//! Tests of the balancers.
+
 use std::{
     collections::HashMap,
     sync::Arc,

@@ -5,11 +5,14 @@ mod plugin;
 mod process;
 mod test;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, thread};
 
 use clap::{Parser, Subcommand};
 
-use crate::control::{self, Options};
+use crate::{
+    control::{self, Options},
+    limits::LUA_STACK_BYTES,
+};
 
 /// An API gateway that runs APISIX's Lua plugins.
 #[derive(Debug, Parser)]
@@ -70,6 +73,20 @@ enum PluginVerb {
 /// Runs what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Plugins' Lua is checked on this thread, too: it needs as much stack as a worker.
+    let builder = thread::Builder::new().name("control".to_owned()).stack_size(LUA_STACK_BYTES);
+    match builder.spawn(run).map(thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // The panic was printed where it happened.
+        Ok(Err(_panic)) => ExitCode::FAILURE,
+        Err(error) => {
+            process::complain(&format!("cannot start a thread: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> ExitCode {
     let args = Args::parse();
     let options = |takeover| Options {
         prefix: args.prefix.clone(),

@@ -9,16 +9,37 @@ use std::{
 use super::{Checker, Control, conf, start};
 use crate::{
     config::{
-        check::{self, Recheck},
+        check::{self, Applied, Recheck},
+        env, local,
+        raw::{Kind, RawDocument},
+        snapshot::Refusal,
+        source::file,
     },
     log::error_log::Level,
     log_at,
-    lua::{Vm, loader::Generation},
-    worker::Order,
+    lua::{Vm, loader::Generation, versions::name_in_messages},
+    worker::{Code, Order},
 };
 
 /// How long a worker may take to prepare a VM: several runaway `init`s in a row.
 const PREPARE: Duration = Duration::from_secs(60);
+
+/// How long a worker may take to swap.
+const SWAP: Duration = Duration::from_secs(10);
+
+/// Why new code does not serve.
+enum Refused {
+    /// It did not get through the checks.
+    Checks(String),
+    /// The first request it served raised this.
+    Trial(String),
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Self::Checks(reason)
+    }
+}
 
 impl Control {
     /// Loads the code anew if its files changed, or in any case when `asked`.
@@ -31,92 +52,106 @@ impl Control {
             return Ok(());
         }
         let started = Instant::now();
-        let generation = Arc::new(Generation::new(self.last_id + 1, start::places(&self.prefix, &self.local)));
         self.last_id += 1;
-        let result = self.try_generation(&generation);
-        match &result {
-            Ok(()) => log_at!(
-                Level::Notice,
-                "plugin generation {} serves, {} ms",
-                generation.id,
-                started.elapsed().as_millis()
-            ),
-            Err(reason) => {
-                self.common.counts.reloads_refused.fetch_add(1, Ordering::Relaxed);
-                log_at!(Level::Error, "plugin reload refused, the old code serves on: {reason}");
+        let places = start::places(&self.prefix, &self.local);
+        let generation = Arc::new(self.generation.next(self.last_id, places));
+        let counts = Arc::clone(&self.common.counts);
+        let result = match self.try_generation(&generation) {
+            Ok(()) => {
+                counts.reloads_accepted.fetch_add(1, Ordering::Relaxed);
+                let (id, took) = (generation.id, started.elapsed().as_millis());
+                log_at!(Level::Notice, "plugin generation {id} serves, {took} ms");
+                Ok(())
             }
-        }
+            Err(Refused::Checks(reason)) => {
+                counts.reloads_refused.fetch_add(1, Ordering::Relaxed);
+                log_at!(Level::Error, "plugin reload refused, the old code serves on: {reason}");
+                Err(reason)
+            }
+            Err(Refused::Trial(reason)) => {
+                self.reject(&generation, &reason);
+                Err(format!("rolled back: {reason}"))
+            }
+        };
         self.board.reloaded(generation.id, self.generation.id, result.as_ref().err());
         result
     }
 
-    fn try_generation(&mut self, generation: &Arc<Generation>) -> Result<(), String> {
-        let vm = self.checked_vm(generation)?;
-        if self.rejected.as_ref().is_some_and(|rejected| rejected.same_files(generation)) {
-            return Err("these files were rolled back before; change them".to_owned());
+    fn try_generation(&mut self, generation: &Arc<Generation>) -> Result<(), Refused> {
+        if let Some(rejected) = &self.rejected
+            && let Some(file) = generation.holds(rejected)?
+        {
+            return Err(format!("{file} was rolled back as it is: change it").into());
         }
-        self.prepare_workers(generation)?;
-        let applied = self.recheck(&vm);
-        let (done, committed) = mpsc::channel();
-        self.order(|| Order::Commit(done.clone()));
-        drop(done);
-        for _ in &self.workers {
-            if committed.recv_timeout(PREPARE).is_err() {
-                log_at!(Level::Error, "a worker did not take the new code in time");
-            }
-        }
+        let (vm, applied) = self.checked_vm(generation)?;
+        self.prepare_workers(&Arc::new(Code::of(&vm, &self.common.plugins)))?;
+        self.try_out().map_err(Refused::Trial)?;
+        let changed = generation.changed_since(&self.generation);
+        let names = changed.keys().map(|path| name_in_messages(&path.display().to_string()));
+        self.commit(&Arc::new(names.collect()));
         self.vm = vm;
         let old = std::mem::replace(&mut self.generation, Arc::clone(generation));
-        self.before = Some((old, Instant::now()));
+        self.before = Some(old);
+        self.rejected = None;
         self.common.generation = Arc::clone(generation);
-        if let Some(applied) = applied {
-            self.publish(applied, Instant::now());
-        }
+        self.publish_if_new(applied);
         self.board.set_live(&self.live, &self.vm);
         Ok(())
     }
 
     /// A control VM of the new code, if all that loaded before loads again and every stored
-    /// conf still passes.
-    fn checked_vm(&self, generation: &Arc<Generation>) -> Result<Vm, String> {
+    /// conf still passes; and the objects as it fills their defaults.
+    fn checked_vm(&self, generation: &Arc<Generation>) -> Result<(Vm, Option<Applied>), String> {
         let vm = start::check_vm(&self.runtime, &self.common, generation)?;
         for (name, reason) in &vm.broken {
-            let was_broken = self.vm.broken.iter().any(|(known, old)| known == name && old == reason);
-            if !was_broken {
+            let known = |(broken, why): &(String, String)| broken == name && why == reason;
+            if !self.vm.broken.iter().any(known) {
                 return Err(format!("plugin {name} does not load: {reason}"));
             }
         }
-        // While the file is broken, what is stored is as it was checked last.
-        if let Ok(document) = self.read_objects() {
-            let mut checker = Checker { vm: &vm, local: &self.local };
-            let applied = check::apply(&self.snapshot, document, &mut checker, Recheck::All);
-            let known = |refusal: &&crate::config::snapshot::Refusal| {
-                !self.snapshot.refusals.iter().any(|old| old.kind == refusal.kind && old.id == refusal.id)
-            };
-            if let Some(refusal) = applied.snapshot.refusals.iter().find(known) {
-                return Err(format!(
-                    "{} [{}] would be refused: {}",
-                    refusal.kind.plural(),
-                    refusal.id,
-                    refusal.reason
-                ));
-            }
+        let applied = self.recheck(&vm)?;
+        let new = |refusal: &&Refusal| {
+            let same = |old: &Refusal| old.kind == refusal.kind && old.id == refusal.id;
+            !self.snapshot.refusals.iter().any(same)
+        };
+        if let Some(applied) = &applied
+            && let Some(Refusal { kind, id, reason, .. }) =
+                applied.snapshot.refusals.iter().find(new)
+        {
+            return Err(format!("{} [{id}] would be refused: {reason}", kind.plural()));
         }
-        Ok(vm)
+        Ok((vm, applied))
     }
 
-    /// The objects as the new code fills their defaults.
-    fn recheck(&self, vm: &Vm) -> Option<check::Applied> {
-        let document = self.read_objects().ok()?;
+    /// The objects as `vm` sees them; `None` if there are none.
+    fn recheck(&self, vm: &Vm) -> Result<Option<Applied>, String> {
+        let Some(document) = self.document()? else { return Ok(None) };
         let mut checker = Checker { vm, local: &self.local };
-        Some(check::apply(&self.snapshot, document, &mut checker, Recheck::All))
+        Ok(Some(check::apply(&self.snapshot, document, &mut checker, Recheck::All)))
     }
 
-    fn prepare_workers(&self, generation: &Arc<Generation>) -> Result<(), String> {
+    /// The objects' file. While it is broken the code that serves cannot be replaced: nobody
+    /// could tell whether the stored confs still pass.
+    fn document(&self) -> Result<Option<RawDocument>, String> {
+        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
+        match file::read(&path, self.local.standalone, &self.local.limits, &env::process) {
+            Ok(document) => Ok(Some(document)),
+            Err(_) if Kind::ALL.into_iter().all(|kind| self.snapshot.kind_len(kind) == 0) => Ok(None),
+            Err(error) => Err(format!("the stored confs cannot be checked: {error}")),
+        }
+    }
+
+    fn publish_if_new(&mut self, applied: Option<Applied>) {
+        if let Some(applied) = applied
+            && !conf::same(&self.snapshot, &applied.snapshot)
+        {
+            self.publish(applied, Instant::now());
+        }
+    }
+
+    fn prepare_workers(&self, code: &Arc<Code>) -> Result<(), String> {
         let (answer, answers) = mpsc::channel();
-        self.order(|| {
-            Order::Prepare(Arc::clone(generation), Arc::clone(&self.common.plugins), answer.clone())
-        });
+        self.order(|| Order::Prepare(Arc::clone(code), answer.clone()));
         drop(answer);
         let mut result = Ok(());
         for _ in &self.workers {
@@ -132,55 +167,83 @@ impl Control {
         result
     }
 
-    /// A plugin raised: if its generation is young and its predecessor did not raise that,
-    /// the predecessor serves again.
+    /// Lets one request run on the new code, on the busiest worker.
+    fn try_out(&self) -> Result<(), String> {
+        if !self.local.reload.rollback_on_error {
+            return Ok(());
+        }
+        let open = |at: &usize| self.common.counts.open[*at].load(Ordering::Relaxed);
+        let Some(busiest) = (0..self.workers.len()).max_by_key(open) else { return Ok(()) };
+        let (answer, outcome) = mpsc::channel();
+        // A worker that is gone takes no orders.
+        let _ = self.workers[busiest].orders.send(Order::Trial(answer));
+        let result = outcome.recv_timeout(SWAP).unwrap_or(Ok(()));
+        if result.is_err() {
+            self.order(|| Order::Abort);
+        }
+        result
+    }
+
+    fn commit(&self, changed: &Arc<Vec<String>>) {
+        let (done, committed) = mpsc::channel();
+        self.order(|| Order::Commit(Arc::clone(changed), done.clone()));
+        drop(done);
+        for _ in &self.workers {
+            if committed.recv_timeout(SWAP).is_err() {
+                log_at!(Level::Error, "a worker did not take the new code in time");
+            }
+        }
+    }
+
+    /// A plugin raised what its predecessor did not, and one worker went back by itself:
+    /// all others follow.
     pub(super) fn raised(&mut self, generation: u64, message: &str) {
-        let settings = &self.local.reload;
-        if generation != self.generation.id || !settings.rollback_on_error {
+        if generation != self.generation.id {
             return;
         }
-        let Some((before, since)) = &self.before else { return };
-        if since.elapsed() > settings.rollback_window {
-            self.before = None;
-            return;
-        }
-        // An error in a file that did not change is not this generation's doing.
-        let changed = self.generation.changed_since(before);
-        if !changed.iter().any(|file| message.contains(file.as_str())) {
-            return;
-        }
-        let before = Arc::clone(before);
+        let Some(before) = self.before.take() else { return };
         let (done, answers) = mpsc::channel();
         self.order(|| Order::Rollback(generation, done.clone()));
         drop(done);
-        let rolled = (0..self.workers.len())
-            .filter(|_| answers.recv_timeout(Duration::from_secs(10)) == Ok(true))
-            .count();
-        log_at!(
-            Level::Error,
-            "plugin generation {generation} is rolled back to {} on {rolled} workers: {message}",
-            before.id
-        );
-        self.common.counts.rollbacks.fetch_add(1, Ordering::Relaxed);
+        for _ in &self.workers {
+            if answers.recv_timeout(SWAP) != Ok(true) {
+                log_at!(Level::Error, "a worker did not go back to generation {}", before.id);
+            }
+        }
         let bad = std::mem::replace(&mut self.generation, Arc::clone(&before));
-        self.board.rolled_back(bad.id, before.id, message);
-        self.rejected = Some(bad);
         self.common.generation = before;
-        self.before = None;
-        self.restore_checker();
+        self.reject(&bad, message);
+        self.restore();
     }
 
-    /// The control VM goes back to the code that serves.
-    fn restore_checker(&mut self) {
-        match start::check_vm(&self.runtime, &self.common, &self.generation) {
-            Ok(vm) => {
-                if let Some(applied) = self.recheck(&vm) {
-                    self.vm = vm;
-                    conf::report(&applied);
-                    self.publish(applied, Instant::now());
-                }
+    /// Remembers what is not to be loaded again, and tells.
+    fn reject(&mut self, bad: &Generation, message: &str) {
+        let (from, to) = (bad.id, self.generation.id);
+        log_at!(Level::Error, "plugin generation {from} is rolled back to {to}: {message}");
+        self.rejected = Some(bad.changed_since(&self.generation));
+        self.common.counts.rollbacks.fetch_add(1, Ordering::Relaxed);
+        self.board.rolled_back(from, to, message);
+    }
+
+    /// After a roll-back: the checks are those of the code that serves, and the workers'
+    /// VMs, whose timers ended when they were replaced, give way to fresh ones.
+    fn restore(&mut self) {
+        let vm = match start::check_vm(&self.runtime, &self.common, &self.generation) {
+            Ok(vm) => vm,
+            Err(reason) => {
+                log_at!(Level::Error, "the rolled-back code does not load: {reason}");
+                return;
             }
-            Err(reason) => log_at!(Level::Error, "the rolled-back code does not load: {reason}"),
+        };
+        match self.prepare_workers(&Arc::new(Code::of(&vm, &self.common.plugins))) {
+            Ok(()) => self.commit(&Arc::default()),
+            Err(reason) => log_at!(Level::Error, "the old VMs serve without timers: {reason}"),
         }
+        match self.recheck(&vm) {
+            Ok(applied) => self.publish_if_new(applied),
+            Err(reason) => log_at!(Level::Error, "{reason}"),
+        }
+        self.vm = vm;
+        self.board.set_live(&self.live, &self.vm);
     }
 }

@@ -1,7 +1,7 @@
 //! Objects: reading the file, checking what changed, handing it to the workers.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
@@ -69,6 +69,7 @@ impl Control {
             Ok(document) => document,
             Err(error) => {
                 log_at!(Level::Error, "the configuration stays as it was: {error}");
+                self.common.counts.configs_refused.fetch_add(1, Ordering::Relaxed);
                 self.board.set_objects_error(Some(error.to_string()));
                 return;
             }
@@ -128,13 +129,13 @@ impl Control {
             self.snapshot.refusals.len(),
             started.elapsed().as_millis()
         );
-        // Freed here, where nobody waits: large configurations take a while.
-        drop(old);
+        self.common.counts.configs_accepted.fetch_add(1, Ordering::Relaxed);
+        self.retired.push(old);
     }
 }
 
 /// Whether nothing is different that anybody could notice.
-fn same(old: &Snapshot, new: &Snapshot) -> bool {
+pub(super) fn same(old: &Snapshot, new: &Snapshot) -> bool {
     Kind::ALL.into_iter().all(|kind| old.kind_version(kind) == new.kind_version(kind))
         && old.refusals == new.refusals
         && old.plugins == new.plugins

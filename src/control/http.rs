@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -145,9 +145,55 @@ impl Board {
             "last_rollback": facts.rolled_back.as_ref().map(|(from, to, why)| json!({
                 "from": from, "to": to, "error": why,
             })),
+            "reloads_accepted": self.counts.reloads_accepted.load(Ordering::Relaxed),
+            "vms": cells(&self.counts.vms),
+            "timers": cells(&self.counts.timers),
+            "lua_bytes": cells(&self.counts.lua_bytes),
             "reloads_refused": self.counts.reloads_refused.load(Ordering::Relaxed),
             "rollbacks": self.counts.rollbacks.load(Ordering::Relaxed),
         })
+    }
+
+    /// Metrics of the gateway itself, in the Prometheus text format.
+    fn own_metrics(&self) -> String {
+        use std::fmt::Write as _;
+        let counts = &self.counts;
+        let of = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let mut out = String::new();
+        let mut family = |name: &str, kind: &str, help: &str, rows: &[(String, u64)]| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "# HELP moongate_{name} {help}\n# TYPE moongate_{name} {kind}");
+            for (labels, value) in rows {
+                let _ = writeln!(out, "moongate_{name}{labels} {value}");
+            }
+        };
+        let result = |name: &str, cell| (format!("{{result=\"{name}\"}}"), of(cell));
+        let workers = |cells: &[AtomicU64]| -> Vec<(String, u64)> {
+            let row = |(n, cell)| (format!("{{worker=\"{n}\"}}"), of(cell));
+            cells.iter().enumerate().map(row).collect()
+        };
+        let reloads = [
+            result("accepted", &counts.reloads_accepted),
+            result("refused", &counts.reloads_refused),
+            result("rolled_back", &counts.rollbacks),
+        ];
+        family("plugin_reloads_total", "counter", "Plugin code loaded anew", &reloads);
+        let generation = [(String::new(), self.facts().generation)];
+        family("plugin_generation", "gauge", "The plugin code that serves", &generation);
+        let configs = [
+            result("accepted", &counts.configs_accepted),
+            result("refused", &counts.configs_refused),
+        ];
+        family("config_reloads_total", "counter", "Objects read anew", &configs);
+        let live = self.live.load();
+        let version = [(String::new(), live.snapshot.version)];
+        family("config_version", "gauge", "The version of the objects that serves", &version);
+        let refused = [(String::new(), live.snapshot.refusals.len() as u64)];
+        family("config_refused_objects", "gauge", "Objects not used as written", &refused);
+        family("lua_vms", "gauge", "Lua VMs alive", &workers(&counts.vms));
+        family("lua_timers", "gauge", "Lua timers waiting or running", &workers(&counts.timers));
+        family("lua_bytes", "gauge", "Bytes of Lua memory", &workers(&counts.lua_bytes));
+        out
     }
 
     fn config(&self) -> Value {
@@ -197,6 +243,10 @@ impl Board {
         sent.map_err(|_| "shutting down".to_owned())?;
         outcome.recv_timeout(RELOAD).map_err(|_| "the reload takes too long".to_owned())?
     }
+}
+
+fn cells(cells: &[AtomicU64]) -> Vec<u64> {
+    cells.iter().map(|cell| cell.load(Ordering::Relaxed)).collect()
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -323,7 +373,7 @@ async fn answer(
         Face::Status => status(&board, &request),
         Face::Control => control(board, &request).await,
         Face::Metrics(uri) if request.uri().path() == &*uri => {
-            text(StatusCode::OK, "text/plain; version=0.0.4", board.metrics.render())
+            text(StatusCode::OK, "text/plain; version=0.0.4", board.metrics.render() + &board.own_metrics())
         }
         Face::Metrics(_) => not_found(),
     })

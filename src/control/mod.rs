@@ -25,7 +25,10 @@ use crate::{
     live::Live,
     log::{error_log::Level, writer::Writer},
     log_at,
-    lua::{Vm, loader::Generation},
+    lua::{
+        Vm,
+        loader::{Changes, Generation},
+    },
     worker::{Common, Handle, Order},
 };
 
@@ -54,11 +57,13 @@ struct Control {
     vm: Vm,
     runtime: tokio::runtime::Runtime,
     generation: Arc<Generation>,
-    /// What served before, for a roll-back, and since when the current one serves.
-    before: Option<(Arc<Generation>, Instant)>,
+    /// What served before, for a roll-back.
+    before: Option<Arc<Generation>>,
     last_id: u64,
-    /// A generation that was rolled back: the same files are not loaded again.
-    rejected: Option<Arc<Generation>>,
+    /// What was rolled back: these files are not loaded again as they are.
+    rejected: Option<Changes>,
+    /// Configurations that requests may still hold; freed here, where nobody waits.
+    retired: Vec<Arc<Live>>,
     workers: Vec<Handle>,
     common: Common,
     board: Arc<http::Board>,
@@ -87,7 +92,12 @@ pub fn run(options: Options) -> Result<(), String> {
 
 impl Control {
     fn serve(&mut self, inbox: &mpsc::Receiver<Event>) {
-        while let Ok(event) = inbox.recv() {
+        loop {
+            let event = match self.next_event(inbox) {
+                Ok(event) => event,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
             match event {
                 Event::Objects => self.reload_objects(),
                 Event::Code => {
@@ -106,6 +116,24 @@ impl Control {
                 Event::Signal(signals::Signal::Graceful) => return self.end(inbox),
             }
         }
+    }
+
+    /// The next event; while old configurations are in use, looks after them now and then.
+    fn next_event(&mut self, inbox: &mpsc::Receiver<Event>) -> Result<Event, mpsc::RecvTimeoutError> {
+        self.free_retired();
+        if self.retired.is_empty() {
+            return inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected);
+        }
+        inbox.recv_timeout(Duration::from_millis(500))
+    }
+
+    /// Frees configurations that no request holds any more. A worker that dropped the last
+    /// reference would stand still: 100,000 routes take a while.
+    fn free_retired(&mut self) {
+        let held = |live: &Arc<Live>| {
+            Arc::strong_count(live) > 1 || Arc::strong_count(&live.snapshot) > 1
+        };
+        self.retired.retain(held);
     }
 
     /// SIGHUP: config.yaml, objects and plugins are read again.

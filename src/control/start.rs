@@ -32,14 +32,16 @@ use crate::{
     log_at,
     lua::{
         Vm,
+        breaker::Limits,
         env::{Env, Settings},
         loader::{Generation, Places},
     },
+    parse::client_addr::ClientAddr,
     route::Mode,
     shared::{counts::Counts, dicts::Dicts, metrics::Registry},
     sys::{cpu, platform, port},
     upstream::resolve::{self, Names},
-    worker::{self, Common, Own},
+    worker::{self, Code, Common, Own},
 };
 
 /// What the command line says.
@@ -98,6 +100,11 @@ fn settings(prefix: &Path, local: &Local) -> Settings {
         resume_bytes_max: local.memory.resume_bytes_max,
         vm_bytes_max: local.memory.vm_bytes_max,
         budget: local.watchdog.budget,
+        breaker: Limits {
+            overruns_max: local.watchdog.overruns_max as usize,
+            window: local.watchdog.overruns_window,
+            suspend: local.watchdog.suspend,
+        },
         pending_timers_max: local.max_pending_timers,
         running_timers_max: local.max_running_timers,
         body_bytes_max: 64 << 20,
@@ -214,6 +221,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     for warning in &loaded.warnings {
         log_at!(Level::Warn, "{warning}");
     }
+    ClientAddr::new(&local).map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
     let workers = count_workers(&local)?;
     let files = platform::raise_open_files(local.worker_rlimit_nofile);
     log_at!(Level::Info, "open files: {files}");
@@ -243,6 +251,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         vm,
         board,
         writer,
+        retired: Vec::new(),
         read_once: false,
         example,
         local,
@@ -250,6 +259,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     };
     control.reload_objects();
     control.common.live = Arc::clone(&control.live);
+    control.common.code = Arc::new(Code::of(&control.vm, &control.common.plugins));
     start_workers(&mut control, listeners)?;
     http::serve(Arc::clone(&control.board), &control.local)?;
     write_pid_file(&options.prefix);
@@ -350,11 +360,14 @@ fn common(
     let snapshot = Arc::new(Snapshot::default());
     let live = Arc::new(Live::build(snapshot, mode(local), None));
     let generation = Arc::new(Generation::new(1, places(&options.prefix, local)));
+    let plugins = Arc::new(local.plugins.clone());
+    let code = Code { generation: Arc::clone(&generation), plugins: local.plugins.clone(), broken: vec![] };
     let sender = std::sync::Mutex::new(events.clone());
     Common {
         live,
         generation,
-        plugins: Arc::new(local.plugins.clone()),
+        code: Arc::new(code),
+        plugins,
         settings: settings(&options.prefix, local),
         dicts: Arc::new(Dicts::new(dicts)),
         metrics: Arc::new(Registry::new("apisix_", workers)),

@@ -194,6 +194,8 @@ pub struct Exchange {
     pub remote: SocketAddr,
     /// The body.
     pub body: RequestBody,
+    /// The bound of the body that a plugin set, instead of `client_max_body_size`; 0 is any.
+    pub body_bytes_max: Option<u64>,
     /// Variables that plugins set, by name.
     pub vars: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
     /// What the router captured.
@@ -316,6 +318,7 @@ impl Default for Exchange {
             rewritten: false,
             host: Vec::new(),
             body: RequestBody::default(),
+            body_bytes_max: None,
             vars: Vec::new(),
             params: Captures::default(),
             snapshot: None,
@@ -352,6 +355,7 @@ impl Exchange {
         self.rewritten = false;
         self.host.clear();
         self.body = RequestBody::default();
+        self.body_bytes_max = None;
         self.vars.clear();
         self.params.clear();
         self.snapshot = None;

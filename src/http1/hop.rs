@@ -40,23 +40,41 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     is_one_of(&HOP_BY_HOP, name.as_ref())
 }
 
-/// Drops the fields of one hop and those that Connection names. Fields that mean the whole
-/// way stay even if it names them: Host, Content-*, Authorization, Cookie, X-Forwarded-*, …
-pub fn remove_hop_by_hop(fields: &mut Fields) {
+/// Drops the fields that Connection names. Done before anybody looks at a request: what a
+/// client says about its own fields cannot take away what is added to them later. Fields that
+/// mean the whole way stay even if it names them.
+pub fn remove_nominated(fields: &mut Fields) {
+    let named = nominated(fields);
+    if !named.is_empty() {
+        fields.retain(|name, _| named.binary_search(&name.to_ascii_lowercase()).is_err());
+    }
+}
+
+/// Names that Connection holds, in small letters, sorted, so that a long list costs no more
+/// than its length allows.
+fn nominated(fields: &Fields) -> Vec<Vec<u8>> {
     let mut named: Vec<Vec<u8>> = Vec::new();
     for value in fields.get_all("connection") {
         named.extend(
             list(value)
-                .filter(|name| !is_one_of(&UNNAMED, name) && !is_end_to_end(name))
+                .filter(|name| {
+                    !is_one_of(&UNNAMED, name) && !is_hop_by_hop(name) && !is_end_to_end(name)
+                })
                 .map(<[u8]>::to_ascii_lowercase),
         );
     }
+    named.sort_unstable();
+    named
+}
+
+/// Drops the fields of one hop and those that Connection names. Fields that mean the whole
+/// way stay even if it names them: Host, Content-*, Authorization, Cookie, X-Forwarded-*, …
+pub fn remove_hop_by_hop(fields: &mut Fields) {
+    let named = nominated(fields);
     if named.is_empty() {
         fields.retain(|name, _| !is_hop_by_hop(name));
         return;
     }
-    // Sorted, so that a long list costs no more than its length allows.
-    named.sort_unstable();
     fields.retain(|name, _| {
         !is_hop_by_hop(name) && named.binary_search(&name.to_ascii_lowercase()).is_err()
     });

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use super::{
+    breaker::Limits,
     env::Env,
     raw::{co::Co, current::Phase},
     slot::{self, Slot},
     task::{self, Failure, Finish},
-    vm::{self, Phases, Plan, Vm},
+    vm::{Phases, Plan, Vm},
 };
 use crate::{
     clock,
@@ -87,25 +88,24 @@ impl Plan {
         if let Some(missing) = &self.missing {
             return Err(missing.to_string());
         }
-        match self.suspended.get() {
-            Some(until) if clock::now() < until => Err("(suspended: it overran its time)".to_owned()),
-            Some(_) => {
-                self.suspended.set(None);
-                Ok(())
-            }
-            None => Ok(()),
+        if self.breaker.suspended(clock::now()).is_some() {
+            let names = self.offenders.borrow().join(", ");
+            return Err(format!("{names} (suspended: it overran its time)"));
         }
+        Ok(())
     }
 
-    fn count_overrun(&self) {
+    /// Notes that `plugin` overran; true if that suspended it.
+    fn overran(&self, plugin: &str, limits: &Limits) -> bool {
         let now = clock::now();
-        let mut overruns = self.overruns.borrow_mut();
-        overruns.retain(|at| now.duration_since(*at) < vm::OVERRUN_WINDOW);
-        overruns.push(now);
-        if overruns.len() >= vm::OVERRUNS_MAX {
-            overruns.clear();
-            self.suspended.set(now.checked_add(vm::SUSPENDED_FOR));
+        let mut offenders = self.offenders.borrow_mut();
+        if self.breaker.suspended(now).is_none() && !self.breaker.is_counting() {
+            offenders.clear();
         }
+        if !offenders.iter().any(|known| known == plugin) {
+            offenders.push(plugin.to_owned());
+        }
+        self.breaker.overran(limits, now)
     }
 }
 
@@ -166,17 +166,30 @@ impl Vm {
                 }
                 Finish::Exited(code) => return Ended::Exited(code),
                 Finish::Failed(failure) => {
-                    let (plugin, at) = self.place(x);
-                    if failure.overrun {
-                        plan.count_overrun();
-                    }
+                    let (plugin, at) = self.place(x, failure.overrun);
                     self.report(plugin.as_deref(), call.name(), &failure, x);
+                    if failure.overrun {
+                        self.overran(plan, plugin.as_deref().unwrap_or("-"), x);
+                        // Others waited long enough; whatever this request does next, they
+                        // come first.
+                        tokio::task::yield_now().await;
+                    }
                     if call != Call::Log || at <= from {
                         return Ended::Failed;
                     }
                     from = at;
                 }
             }
+        }
+    }
+
+    fn overran(&self, plan: &Plan, plugin: &str, x: &Exchange) {
+        let limits = self.core.env.settings.breaker;
+        if plan.overran(plugin, &limits) {
+            let route = x.route_id().map_or("-", |id| id);
+            let seconds = limits.suspend.as_secs();
+            let line = format!("[lua] plugin {plugin} is suspended on route {route} for {seconds} s: it overran its time too often");
+            Env::log_request(4, x, &line);
         }
     }
 
@@ -214,10 +227,17 @@ impl Vm {
     }
 
     /// A request that was answered before its access phase still gets a ctx for its log.
+    /// Plugins that are suspended do not run with it.
     fn late_ctx(&self, plan: &Plan, x: &mut Exchange) -> Option<()> {
         let co = self.entry("late_ctx")?;
         co.push_ref(&plan.route);
-        let co = task::run_now(&self.core, co, 1, Some(x), Phase::Access).ok()?;
+        if plan.breaker.suspended(clock::now()).is_some() {
+            for name in plan.offenders.borrow().iter() {
+                co.push_str(name.as_bytes());
+            }
+        }
+        let args = co.count() - 1;
+        let co = task::run_now(&self.core, co, args, Some(x), Phase::Access).ok()?;
         self.core.recycle(co);
         Some(())
     }
@@ -230,14 +250,16 @@ impl Vm {
         }
     }
 
-    /// Which plugin runs for `x`, and at which place of its phase.
-    fn place(&self, x: &mut Exchange) -> (Option<String>, usize) {
+    /// Which plugin runs for `x`, and at which place of its phase. With `skip` it will not
+    /// run for `x` any more.
+    fn place(&self, x: &mut Exchange, skip: bool) -> (Option<String>, usize) {
         let Some(co) = self.entry("place") else { return (None, 0) };
         match &slot::of(x).ctx {
             Some(ctx) => co.push_ref(ctx),
             None => return (None, 0),
         }
-        let Ok(co) = task::run_now(&self.core, co, 1, None, Phase::Init) else { return (None, 0) };
+        co.push_bool(skip);
+        let Ok(co) = task::run_now(&self.core, co, 2, None, Phase::Init) else { return (None, 0) };
         let name = co.str(1).map(|name| String::from_utf8_lossy(&name).into_owned());
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A small count.
         let at = co.num(2).unwrap_or(0.0) as usize;
@@ -254,12 +276,7 @@ impl Vm {
             failure.traceback
         );
         Env::log_request(4, x, &line);
-        let hook = self.core.env.on_error.borrow().clone();
-        if self.raised.borrow_mut().insert(failure.message.clone())
-            && let Some(hook) = hook
-        {
-            hook(self.core.generation, &failure.message);
-        }
+        self.core.failed(failure);
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     future::Future,
     pin::Pin,
     rc::{Rc, Weak},
 };
 
 use super::{
-    env::Env,
+    env::{Env, Raised},
     host::{Known, socket::{Owner, Sockets}},
     raw::{
         co::{Co, Ref, Value},
@@ -17,6 +18,7 @@ use super::{
         state::State,
         watch::Watch,
     },
+    task::Failure,
 };
 
 /// How many finished coroutines a VM keeps for the next request.
@@ -39,6 +41,44 @@ pub(crate) enum Op {
     Join(Vec<usize>),
 }
 
+/// Messages a VM remembers to tell new errors from old ones.
+const MESSAGES_MAX: usize = 1_000;
+
+/// Uncaught errors of one VM.
+#[derive(Default)]
+pub(crate) struct Errors {
+    /// The first one, with its position.
+    first: RefCell<Option<String>>,
+    /// Messages without their numbers: lines move when a file is edited.
+    known: RefCell<HashSet<String>>,
+}
+
+impl Errors {
+    /// Whether an error with this message was raised before, in whatever line.
+    pub(crate) fn has(&self, message: &str) -> bool {
+        self.known.borrow().contains(&without_digits(message))
+    }
+
+    /// The first error there was.
+    pub(crate) fn first(&self) -> Option<String> {
+        self.first.borrow().clone()
+    }
+
+    /// Remembers a message; false if it was known.
+    fn add(&self, message: &str) -> bool {
+        self.first.borrow_mut().get_or_insert_with(|| message.to_owned());
+        let mut known = self.known.borrow_mut();
+        if known.len() >= MESSAGES_MAX {
+            known.clear();
+        }
+        known.insert(without_digits(message))
+    }
+}
+
+fn without_digits(message: &str) -> String {
+    message.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// One VM of one worker.
 pub(crate) struct Core {
     spare: RefCell<Vec<Co>>,
@@ -57,6 +97,12 @@ pub(crate) struct Core {
     pub(crate) retire: tokio::sync::Notify,
     /// Timers waiting and running.
     pub(crate) timers: (Cell<usize>, Cell<usize>),
+    /// Uncaught errors so far.
+    pub(crate) errors: Errors,
+    /// Set when the requests that still run are to be cut.
+    pub(crate) evicted: Cell<bool>,
+    /// Wakes long-lived connections when `evicted` is set.
+    pub(crate) evict: tokio::sync::Notify,
     /// Tables made of the configuration.
     pub(crate) known: Known,
     /// What the worker offers.
@@ -81,9 +127,23 @@ impl Core {
             retired: Cell::new(false),
             retire: tokio::sync::Notify::new(),
             timers: (Cell::new(0), Cell::new(0)),
+            errors: Errors::default(),
+            evicted: Cell::new(false),
+            evict: tokio::sync::Notify::new(),
             known: Known::default(),
             env,
         }))
+    }
+
+    /// Notes an uncaught error, and tells the worker if it is a new one.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        let hook = self.env.on_error.borrow().clone();
+        if self.errors.add(&failure.message)
+            && let Some(hook) = hook
+        {
+            let (message, traceback) = (&failure.message, &failure.traceback);
+            hook(&Raised { generation: self.generation, message, traceback });
+        }
     }
 
     /// The owner of `self`, for tasks that outlive the call.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::host::socket::Network;
+use super::breaker::Limits;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
@@ -26,6 +27,8 @@ pub struct Settings {
     pub vm_bytes_max: usize,
     /// What one resume may take.
     pub budget: Duration,
+    /// When code that overran is suspended.
+    pub breaker: Limits,
     /// `max_pending_timers`.
     pub pending_timers_max: usize,
     /// `max_running_timers`.
@@ -34,6 +37,17 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// The prefix: holds `conf/`, `logs/`, `plugins/`.
     pub prefix: PathBuf,
+}
+
+/// An uncaught error of a plugin.
+#[derive(Debug, Clone, Copy)]
+pub struct Raised<'r> {
+    /// The generation of the code.
+    pub generation: u64,
+    /// Message with position.
+    pub message: &'r str,
+    /// The Lua stack.
+    pub traceback: &'r str,
 }
 
 /// One worker, as Lua sees it.
@@ -61,7 +75,7 @@ pub(crate) struct Env {
     /// What all sockets of this worker share.
     pub(crate) network: Network,
     /// Called for an uncaught error outside of a request.
-    pub(crate) on_error: RefCell<Option<Rc<dyn Fn(u64, &str)>>>,
+    pub(crate) on_error: RefCell<Option<Rc<dyn Fn(&Raised<'_>)>>>,
 }
 
 impl Env {

@@ -8,7 +8,7 @@
 //! directories, then `<prefix>/lua`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -96,13 +96,36 @@ pub struct Generation {
     places: Places,
     /// What was found on disk; `None` for a file that was not there.
     files: Mutex<BTreeMap<PathBuf, Option<Source>>>,
+    /// Texts as bytecode, by the name of their file; kept from generation to generation.
+    compiled: Arc<Mutex<HashMap<String, Compiled>>>,
 }
+
+/// A text and what LuaJIT made of it.
+#[derive(Debug, Clone)]
+struct Compiled {
+    text: Arc<[u8]>,
+    code: Arc<[u8]>,
+}
+
+/// Files by what they hold; `None` for one that is not there.
+pub type Changes = BTreeMap<PathBuf, Option<Source>>;
 
 impl Generation {
     /// A fresh view.
     #[must_use]
     pub fn new(id: u64, places: Places) -> Self {
-        Self { id, places, files: Mutex::default() }
+        Self {
+            id,
+            places,
+            files: Mutex::default(),
+            compiled: Arc::default(),
+        }
+    }
+
+    /// A fresh view that need not compile again what did not change.
+    #[must_use]
+    pub fn next(&self, id: u64, places: Places) -> Self {
+        Self { compiled: Arc::clone(&self.compiled), ..Self::new(id, places) }
     }
 
     /// Where it looks.
@@ -148,20 +171,29 @@ impl Generation {
         Ok(found)
     }
 
-    /// Whether `other` saw the same files with the same content, as far as both looked.
-    #[must_use]
-    pub fn same_files(&self, other: &Self) -> bool {
-        self.places == other.places && self.snapshot() == other.snapshot()
+    /// The first of the files `known` if all of them still are what they were then.
+    ///
+    /// # Errors
+    ///
+    /// When a file is there but cannot be read.
+    pub fn holds(&self, known: &Changes) -> Result<Option<String>, String> {
+        for (path, source) in known {
+            if self.read(path)? != *source {
+                return Ok(None);
+            }
+        }
+        Ok(known.keys().next().map(|path| path.display().to_string()))
     }
 
-    /// The files whose content differs from what `older` saw.
+    /// The files that `older` did not see as they are.
     #[must_use]
-    pub fn changed_since(&self, older: &Self) -> Vec<String> {
-        let (new, old) = (self.snapshot(), older.snapshot());
-        new.iter()
-            .filter(|(path, source)| old.get(*path).is_some_and(|known| known != *source))
-            .map(|(path, _)| path.display().to_string())
-            .collect()
+    pub fn changed_since(&self, older: &Self) -> Changes {
+        let (mut new, old) = (self.snapshot(), older.snapshot());
+        new.retain(|path, source| match old.get(path) {
+            Some(known) => known != source,
+            None => source.is_some(),
+        });
+        new
     }
 
     /// Whether any file on disk differs from what this view read.
@@ -201,6 +233,28 @@ fn embedded(name: &str) -> Option<Source> {
     })
 }
 
+impl Generation {
+    /// The chunk of a file. It is compiled once for all VMs; its bytecode keeps the names and
+    /// lines that messages need.
+    fn compile(&self, lua: &mlua::Lua, source: &Source) -> mlua::Result<mlua::Function> {
+        let known = {
+            let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+            compiled.get(&source.name).filter(|known| known.text == source.text).cloned()
+        };
+        let name = format!("@{}", source.name);
+        if let Some(known) = known {
+            let chunk = lua.load(&known.code[..]).set_name(name);
+            return chunk.set_mode(mlua::chunk::ChunkMode::Binary).into_function();
+        }
+        let chunk = lua.load(&source.text[..]).set_name(name);
+        let chunk = chunk.set_mode(mlua::chunk::ChunkMode::Text).into_function()?;
+        let made = Compiled { text: Arc::clone(&source.text), code: chunk.dump(false).into() };
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled.insert(source.name.clone(), made);
+        Ok(chunk)
+    }
+}
+
 /// Makes `require` look into `generation` right after `package.preload`.
 ///
 /// # Errors
@@ -217,8 +271,7 @@ pub(crate) fn install(lua: &mlua::Lua, generation: &Arc<Generation>) -> mlua::Re
             }
             Err(text) => return Err(mlua::Error::RuntimeError(text)),
         };
-        let chunk = lua.load(&source.text[..]).set_name(format!("@{}", source.name));
-        Ok(mlua::Value::Function(chunk.into_function()?))
+        Ok(mlua::Value::Function(view.compile(lua, &source)?))
     })?;
     let package: mlua::Table = lua.globals().get("package")?;
     let loaders: mlua::Table = package.get("loaders")?;

@@ -6,9 +6,11 @@
 //! Everything Lua sees of a request goes through [`crate::exchange::Exchange`].
 
 mod api;
+pub mod breaker;
 mod call;
 mod core;
 pub mod env;
+mod filter;
 mod host;
 pub mod loader;
 mod probe;
@@ -16,6 +18,7 @@ mod raw;
 mod slot;
 mod task;
 mod timer;
+pub mod versions;
 mod vm;
 
 pub use call::{Call, Ended};

@@ -96,13 +96,13 @@ fn no_waiting() -> Failure {
 }
 
 fn failed(core: &Core, message: String, traceback: String) -> Finish {
-    let overrun = core.watch().take_overrun();
-    let message = if overrun {
-        format!("{message} (more than {} ms in one go)", core.watch().budget().as_millis())
-    } else {
-        message
-    };
-    Finish::Failed(Failure { message, traceback, overrun })
+    Finish::Failed(match core.watch().take_overrun() {
+        // Where it ran away, not where the last `pcall` on the way gave up.
+        Some(first) => {
+            Failure { message: first.message, traceback: first.traceback, overrun: true }
+        }
+        None => Failure { message, traceback, overrun: false },
+    })
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Vec<Value>>>>;
@@ -330,7 +330,7 @@ impl<'c> Group<'c> {
         if self.threads.first().is_some_and(|main| main.id == id) {
             return Step::End(failed(self.core, message, traceback));
         }
-        self.core.watch().take_overrun();
+        let message = self.core.watch().take_overrun().map_or(message, |first| first.message);
         self.core.env.log_lua(4, &format!("lua user thread aborted: {message}"));
         self.ended(id, vec![Value::Bool(false), Value::Str(message.into_bytes())]);
         Step::Go

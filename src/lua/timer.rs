@@ -6,6 +6,7 @@
 use std::{rc::Rc, time::Duration};
 
 use super::{
+    breaker::Breaker,
     core::Core,
     raw::{
         co::{Ref, Value},
@@ -13,6 +14,7 @@ use super::{
     },
     task::{self, Finish},
 };
+use crate::clock;
 
 struct Timer {
     core: Rc<Core>,
@@ -20,6 +22,7 @@ struct Timer {
     every: bool,
     function: Ref,
     args: Vec<Value>,
+    breaker: Breaker,
 }
 
 /// Starts a timer.
@@ -38,7 +41,8 @@ pub(crate) fn start(
         // The control VM only checks plugins; nothing it starts may run.
         return Ok(());
     }
-    if core.retired.get() {
+    // As in OpenResty, what is to be done at once may still be done at the end.
+    if core.retired.get() && (every || !delay.is_zero()) {
         return Err("process exiting");
     }
     if core.timers.0.get() >= core.env.settings.pending_timers_max {
@@ -46,7 +50,7 @@ pub(crate) fn start(
     }
     let core = core.owned().ok_or("process exiting")?;
     let args = args.into_iter().map(|arg| Value::Ref(Rc::new(arg))).collect();
-    let timer = Timer { core, delay, every, function, args };
+    let timer = Timer { core, delay, every, function, args, breaker: Breaker::default() };
     timer.core.timers.0.set(timer.core.timers.0.get() + 1);
     tokio::task::spawn_local(timer.run());
     Ok(())
@@ -77,12 +81,27 @@ impl Timer {
 
     /// Whether the VM retired while waiting.
     async fn wait(&self) -> bool {
+        if self.delay.is_zero() {
+            tokio::task::yield_now().await;
+            return false;
+        }
         if self.core.retired.get() {
             return true;
         }
+        // A timer that overran again and again pauses; its worker has others to serve.
+        let pause = self.breaker.suspended(clock::now()).unwrap_or_default();
         tokio::select! {
-            () = tokio::time::sleep(self.delay) => self.core.retired.get(),
+            () = tokio::time::sleep(self.delay.max(pause)) => self.core.retired.get(),
             () = self.core.retire.notified() => true,
+        }
+    }
+
+    fn overran(&self) {
+        let limits = self.core.env.settings.breaker;
+        if self.breaker.overran(&limits, clock::now()) && self.every {
+            let seconds = limits.suspend.as_secs();
+            let line = format!("a timer pauses for {seconds} s: it overran its time too often");
+            self.core.env.log_lua(4, &line);
         }
     }
 
@@ -106,10 +125,10 @@ impl Timer {
             Finish::Failed(failure) => {
                 let report = format!("lua entry thread aborted: runtime error: {}\n{}", failure.message, failure.traceback);
                 self.core.env.log_lua(4, &format!("{report}, context: ngx.timer"));
-                let hook = self.core.env.on_error.borrow().clone();
-                if let Some(hook) = hook {
-                    hook(self.core.generation, &failure.message);
+                if failure.overrun {
+                    self.overran();
                 }
+                self.core.failed(&failure);
             }
         }
         self.core.timers.1.set(self.core.timers.1.get().saturating_sub(1));

@@ -1,17 +1,18 @@
 //! One VM with everything loaded: the plugins, and the plans made from them.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
 };
 
 use super::{
     api,
+    breaker::Breaker,
     core::Core,
     env::Env,
+    filter::Filters,
     host,
     loader::{self, Generation},
     raw::{
@@ -30,7 +31,6 @@ use crate::{
         runs::{Matched, Runs},
         upstream::Upstream,
     },
-    exchange::Exchange,
 };
 
 /// The phases a plan has functions for, one bit each, in `lua/moongate/runner.lua`'s order.
@@ -70,9 +70,10 @@ pub struct Plan {
     pub route_id: Option<Arc<str>>,
     /// A plugin that is configured but not there.
     pub missing: Option<Arc<str>>,
-    /// Set while a plugin of this plan is suspended for overrunning its time.
-    pub(super) suspended: Cell<Option<Instant>>,
-    pub(super) overruns: RefCell<Vec<Instant>>,
+    /// Suspends the plan while a plugin of it overruns its time again and again.
+    pub(super) breaker: Breaker,
+    /// The plugins that did.
+    pub(super) offenders: RefCell<Vec<String>>,
 }
 
 pub(super) struct GlobalPlan {
@@ -99,14 +100,12 @@ pub struct Vm {
     plans: RefCell<HashMap<(usize, usize), Cached<Runs, Rc<Plan>>>>,
     globals: RefCell<Option<Cached<Runs, Rc<GlobalPlan>>>>,
     confs: RefCell<HashMap<u64, Cached<PluginConf, Ref>>>,
-    filters: RefCell<HashMap<Arc<str>, Option<Ref>>>,
+    pub(super) filters: Filters,
     entries: HashMap<&'static str, Ref>,
     /// Plugins that loaded.
     pub loaded: Vec<Loaded>,
     /// Plugins in the list that did not, with the reason.
     pub broken: Vec<(String, String)>,
-    /// Errors raised so far, by message, to tell new ones from old ones.
-    pub raised: RefCell<std::collections::HashSet<String>>,
     nothing: Arc<Runs>,
     with_consumer: RefCell<HashMap<(usize, usize), (Rc<Matched>, Rc<Matched>)>>,
     upstreams: RefCell<HashMap<String, Arc<Upstream>>>,
@@ -135,11 +134,10 @@ impl Vm {
             plans: RefCell::default(),
             globals: RefCell::default(),
             confs: RefCell::default(),
-            filters: RefCell::default(),
+            filters: Filters::default(),
             entries: HashMap::new(),
             loaded: Vec::new(),
             broken: Vec::new(),
-            raised: RefCell::default(),
             nothing: Arc::default(),
             with_consumer: RefCell::default(),
             upstreams: RefCell::default(),
@@ -283,31 +281,6 @@ impl Vm {
         }
     }
 
-    /// Runs `destroy` of every plugin and ends the timers of this VM.
-    pub(crate) async fn retire(&self) {
-        if self.core.retired.replace(true) {
-            return;
-        }
-        self.core.retire.notify_waiters();
-        for plugin in &self.loaded {
-            if let Err(reason) = self.life("destroy", &plugin.name).await {
-                self.core.env.log_lua(4, &format!("failed to destroy plugin {}: {reason}", plugin.name));
-            }
-        }
-    }
-
-    /// Ends the timers of a VM that never served.
-    pub(crate) fn end_timers(&self) {
-        self.core.retired.set(true);
-        self.core.retire.notify_waiters();
-    }
-
-    /// Whether no timer of this VM runs or waits.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.core.timers.0.get() == 0 && self.core.timers.1.get() == 0
-    }
-
     /// Housekeeping, once a second.
     pub fn tend(&self) {
         self.sweep();
@@ -431,8 +404,8 @@ impl Vm {
             phases: Phases(both),
             route_id: merged.route_id.clone(),
             missing: self.missing(merged),
-            suspended: Cell::new(None),
-            overruns: RefCell::default(),
+            breaker: Breaker::default(),
+            offenders: RefCell::default(),
         })
     }
 
@@ -503,37 +476,12 @@ impl Vm {
     pub(crate) fn sweep(&self) {
         self.plans.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
         self.confs.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
+        self.sweep_filters();
         let stale = |cached: &Cached<Runs, Rc<GlobalPlan>>| cached.source.strong_count() == 0;
         let mut globals = self.globals.borrow_mut();
         if globals.as_ref().is_some_and(stale) {
             *globals = None;
         }
-    }
-
-    /// Calls a route's `filter_func` with the current request.
-    pub(crate) fn filter(&self, text: &Arc<str>, x: &mut Exchange) -> Result<bool, Failure> {
-        if !self.filters.borrow().contains_key(text) {
-            let compiled = self.compile_filter(text);
-            if let Err(error) = &compiled {
-                self.core.env.log_lua(4, &format!("filter_func does not compile: {error}"));
-            }
-            self.filters.borrow_mut().insert(Arc::clone(text), compiled.ok());
-        }
-        let filters = self.filters.borrow();
-        let Some(Some(function)) = filters.get(text) else { return Ok(false) };
-        let co = self.core.coroutine();
-        co.push_ref(function);
-        let co = task::run_now(&self.core, co, 0, Some(x), Phase::Access)?;
-        let passed = co.truth(1);
-        self.core.recycle(co);
-        Ok(passed)
-    }
-
-    fn compile_filter(&self, text: &str) -> mlua::Result<Ref> {
-        let wrap: mlua::Function = self.core.lua().load("return require('moongate.filter').wrap").eval()?;
-        let function: mlua::Function =
-            self.core.lua().load(format!("return {text}")).set_name("=filter_func").eval()?;
-        self.core.keep(wrap.call::<mlua::Function>(function)?)
     }
 
     /// A route with its consumer, the same one while neither changed: plans are kept by it.
@@ -573,14 +521,6 @@ impl Vm {
         upstreams.insert(key.to_owned(), Arc::clone(upstream));
     }
 
-    /// Whether a route's `filter_func` lets `x` pass; an error is logged and does not.
-    pub fn filter_passes(&self, text: &Arc<str>, x: &mut Exchange) -> bool {
-        self.filter(text, x).unwrap_or_else(|failure| {
-            Env::log_request(4, x, &format!("[lua] filter_func failed: {}", failure.message));
-            false
-        })
-    }
-
     /// What runs where no route matched.
     pub(crate) fn nothing(&self) -> Arc<Runs> {
         Arc::clone(&self.nothing)
@@ -606,10 +546,3 @@ fn same_group(a: &Merged, b: &Merged) -> bool {
         _ => false,
     }
 }
-
-/// How long three overruns within [`OVERRUN_WINDOW`] suspend a plan, by default.
-pub(super) const SUSPENDED_FOR: Duration = Duration::from_secs(30);
-/// The window in which overruns count.
-pub(super) const OVERRUN_WINDOW: Duration = Duration::from_secs(10);
-/// How many overruns suspend.
-pub(super) const OVERRUNS_MAX: usize = 3;

@@ -1,12 +1,15 @@
 //! Turning a request head into what the later steps work on.
 
+pub mod client_addr;
 pub mod uri;
+
+use client_addr::ClientAddr;
 
 use crate::{
     config::Local,
     error::{Error, Kind, Result},
     exchange::Exchange,
-    http1::Form,
+    http1::{self, Form},
 };
 
 /// Fills in path, query, host and method of `x` from its head.
@@ -15,7 +18,7 @@ use crate::{
 ///
 /// [`Kind::BadRequest`] for a target or a host that router and upstream could read
 /// differently, [`Kind::BadHead`] with 405 for CONNECT.
-pub fn prepare(x: &mut Exchange, local: &Local) -> Result<()> {
+pub fn prepare(x: &mut Exchange, local: &Local, client: &ClientAddr) -> Result<()> {
     if x.head.form() == Form::Authority {
         return Err(Kind::BadHead { status: 405, why: "the method CONNECT" }.into());
     }
@@ -42,10 +45,12 @@ pub fn prepare(x: &mut Exchange, local: &Local) -> Result<()> {
             .into_owned();
         x.path = stripped;
     }
+    http1::remove_nominated(&mut x.head.fields);
     x.host = host_of(x.head.host());
     if !local.underscores_in_headers {
         x.head.fields.retain(|name, _| !name.contains(&b'_'));
     }
+    client.apply(x);
     Ok(())
 }
 

@@ -54,6 +54,10 @@ pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> 
     match made {
         Made::Body(body) => {
             let sent = respond::send(gate, x, body, sink).await;
+            if sent.is_err() && !x.client_gone {
+                // The client gets what there was, and sees that it is not all.
+                let _ = sink.flush(x).await;
+            }
             finish(gate, x).await;
             if sent.is_ok() { After::Done } else { After::Broken }
         }
@@ -106,9 +110,10 @@ fn rescue(x: &mut Exchange, error: &Error) -> Body {
 /// From the plugins to the upstream's first byte.
 async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
     gate.bind(x);
-    let vm = Rc::clone(&gate.vm.borrow());
+    let mut vm = gate.vms.serving();
     let found = find_route(gate, &vm, x);
     if found.is_ok() || x.globals.is_some() {
+        vm = gate.vms.for_request(vm, x);
         phase::bind(&vm, x)?;
         if phase::access(x).await? == Verdict::Answer {
             return Ok(Made::Body(answered(x)));
@@ -170,7 +175,7 @@ fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Res
         };
         let Some(route) = candidate else { break None };
         let Some(text) = &route.typed.filter_func else { break Some(route) };
-        if vm.filter_passes(text, x) {
+        if vm.filter_passes(&route.id, text, x)? {
             break Some(route);
         }
         refused.push(std::sync::Arc::as_ptr(route).cast::<()>());

@@ -74,6 +74,10 @@ fn combine(x: &Exchange, template: &str) -> Vec<u8> {
 
 /// Proxies `x` to a node of its upstream.
 pub(super) async fn send(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
+    let bytes_max = x.body_bytes_max.unwrap_or(0);
+    if bytes_max > 0 && x.body.length.is_some_and(|length| length > bytes_max) {
+        return Err(Kind::BodyTooLarge { bytes_max }.into());
+    }
     let target = choose(gate, x)?;
     if phase::before_proxy(x).await? == Verdict::Answer {
         return Ok(Made::Body(answered(x)));
@@ -106,7 +110,11 @@ impl<'g> Tries<'g> {
             give_up: upstream.retry_timeout.and_then(|within| x.now.checked_add(within)),
             key,
             upgrade: websocket && x.head.upgrade(),
-            sending: Sending::of(x, local.proxy_replay_buffer, local.client_max_body_size),
+            sending: Sending::of(
+                x,
+                local.proxy_replay_buffer,
+                x.body_bytes_max.unwrap_or(local.client_max_body_size),
+            ),
             tried: Tried::default(),
             target,
         }

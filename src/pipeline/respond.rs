@@ -108,7 +108,8 @@ fn plugin_failed(gate: &Gate, x: &mut Exchange) -> Body {
 
 /// Whether the response has no body whatever its fields say (RFC 9112, section 6.3).
 fn is_bodiless(x: &Exchange) -> bool {
-    x.method == b"HEAD" || matches!(x.response.status, 100..=199 | 204 | 304)
+    // The client's own method: what a plugin made of it is between us and the upstream.
+    x.head.method() == b"HEAD" || matches!(x.response.status, 100..=199 | 204 | 304)
 }
 
 /// The next frame. Flushes the sink if there is none yet, and notices a client that leaves.

@@ -1,6 +1,9 @@
 //! Counters of the whole process that are no metric of a route.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Plain counters; each worker adds to them rarely.
 #[derive(Debug, Default)]
@@ -9,10 +12,24 @@ pub struct Counts {
     pub accepted: AtomicU64,
     /// Accepts that failed because no file descriptor was left.
     pub accept_pauses: AtomicU64,
+    /// Plugin generations that came to serve.
+    pub reloads_accepted: AtomicU64,
     /// Plugin reloads that were refused.
     pub reloads_refused: AtomicU64,
     /// Plugin generations that were rolled back.
     pub rollbacks: AtomicU64,
+    /// Versions of the objects that came to serve.
+    pub configs_accepted: AtomicU64,
+    /// Times the objects' file was refused as a whole.
+    pub configs_refused: AtomicU64,
+    /// The last generation that a worker found bad; every worker looks at it.
+    pub bad_generation: Arc<AtomicU64>,
+    /// Lua VMs per worker.
+    pub vms: Vec<AtomicU64>,
+    /// Timers of all VMs per worker.
+    pub timers: Vec<AtomicU64>,
+    /// Bytes of Lua memory per worker.
+    pub lua_bytes: Vec<AtomicU64>,
     /// Open connections per worker.
     pub open: Vec<AtomicU64>,
     /// Requests per worker.
@@ -24,7 +41,14 @@ impl Counts {
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let cells = || (0..workers).map(|_| AtomicU64::new(0)).collect();
-        Self { open: cells(), requests: cells(), ..Self::default() }
+        Self {
+            open: cells(),
+            requests: cells(),
+            vms: cells(),
+            timers: cells(),
+            lua_bytes: cells(),
+            ..Self::default()
+        }
     }
 
     /// Adds one.

@@ -1,3 +1,5 @@
+//! Tests of [`super`].
+
 use std::{net::Ipv4Addr, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::BytesMut;
@@ -48,15 +50,18 @@ pub(crate) async fn tls_node(mutual: bool, echoes: usize) -> SocketAddr {
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
-            let mut buf = [0; 16 * 1024];
-            for _ in 0..echoes {
-                let Ok(read @ 1..) = tls.read(&mut buf).await else { break };
-                if tls.write_all(&buf[..read]).await.is_err() || tls.flush().await.is_err() {
-                    break;
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut tls) = acceptor.accept(tcp).await else { return };
+                let mut buf = vec![0; 16 * 1024];
+                for _ in 0..echoes {
+                    let Ok(read @ 1..) = tls.read(&mut buf).await else { break };
+                    if tls.write_all(&buf[..read]).await.is_err() || tls.flush().await.is_err() {
+                        break;
+                    }
                 }
-            }
-            let _ = tls.shutdown().await;
+                let _ = tls.shutdown().await;
+            });
         }
     });
     addr

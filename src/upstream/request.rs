@@ -17,38 +17,21 @@ use crate::{
 };
 
 /// Fields that are written anew for the upstream.
-const OWN_FIELDS: [&str; 9] = [
+const OWN_FIELDS: [&str; 5] = [
     "host",
     "content-length",
     "expect",
     "x-real-ip",
     "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "forwarded",
 ];
 
 /// Whether a field of the client's goes upstream as it is.
-fn passes(name: &[u8], nominated: &[&[u8]]) -> bool {
+fn passes(name: &[u8]) -> bool {
     let own = match name.len() {
-        4 | 6 | 9 | 14..=17 => OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes())),
+        4 | 6 | 9 | 14 | 15 => OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes())),
         _ => false,
     };
     !own && !http1::is_hop_by_hop(name)
-        && !nominated.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
-/// Names that `Connection` says belong to one hop.
-fn nominated<'x>(x: &'x Exchange) -> Vec<&'x [u8]> {
-    let harmless: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b""];
-    x.head
-        .fields
-        .get_all("connection")
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !harmless.iter().any(|known| token.eq_ignore_ascii_case(known)))
-        .collect()
 }
 
 /// How the body of the request is framed.
@@ -102,7 +85,6 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
     let sent = || x.head.fields.get("host").unwrap_or(&x.host);
     let host = set.or(host).unwrap_or_else(sent);
     let target = target(x);
-    let nominated = nominated(x);
     let remote = x.remote_text();
     let remote = remote.as_bytes();
     let forwarded_for;
@@ -113,15 +95,11 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
     } else {
         remote
     };
-    let mut port = itoa::Buffer::new();
     let mut length = itoa::Buffer::new();
-    let own: [(&[u8], &[u8]); 6] = [
+    let own: [(&[u8], &[u8]); 3] = [
         (b"Host", host),
         (b"X-Real-IP", remote),
         (b"X-Forwarded-For", forwarded_for),
-        (b"X-Forwarded-Proto", if x.conn.tls { b"https" } else { b"http" }),
-        (b"X-Forwarded-Host", &x.host),
-        (b"X-Forwarded-Port", port.format(x.conn.local.port()).as_bytes()),
     ];
     let upload: Option<(&[u8], &[u8])> = match framing(x) {
         Upload::None => None,
@@ -133,7 +111,7 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
         (b"Upgrade", x.head.fields.get("upgrade").unwrap_or_default()),
     ];
     let switch = if upgrade { &switch[..] } else { &[] };
-    let theirs = x.head.fields.iter().filter(|(name, _)| passes(name, &nominated));
+    let theirs = x.head.fields.iter().filter(|(name, _)| passes(name));
     let fields = own
         .into_iter()
         .chain(upload)

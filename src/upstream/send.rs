@@ -26,6 +26,9 @@ use crate::{
 /// Bodies up to this size are copied when they came together with their head.
 const WHOLE_BYTES_MAX: u64 = 8 << 10;
 
+/// Interim answers (1xx) before the final one.
+const INTERIM_MAX: u32 = 32;
+
 /// The answer of a node: its head went into `x.response`.
 #[derive(Debug)]
 pub enum Answer {
@@ -88,6 +91,11 @@ impl Client {
         attempt.read_head(self, x, sending, (&mut head, &mut buf)).await?;
         note_head(x);
         if head.status() == 101 {
+            if !upgrade {
+                let why = "a switch of protocols that nobody asked for";
+                let kind = Kind::BadAnswer { node: attempt.node_name(), why };
+                return Err(failed(kind, true, false));
+            }
             take_fields(x, &mut head);
             return Ok(Answer::Tunnel(Tunnel { conn: attempt.link.conn, early: buf }));
         }
@@ -98,7 +106,10 @@ impl Client {
         take_fields(x, &mut head);
         x.response.length = match framing {
             Framing::Length(length) => Some(length),
-            Framing::None => x.response.length.or(Some(0)),
+            // The length of a body that is not sent is news only to who asked for just that:
+            // a plugin may have made HEAD of another method.
+            Framing::None if x.method == x.head.method() => x.response.length,
+            Framing::None => Some(0),
             _ => length,
         };
         if let Framing::Length(length @ 1..=WHOLE_BYTES_MAX) = framing
@@ -195,6 +206,7 @@ impl Attempt<'_> {
         (head, buf): (&mut ResponseHead, &mut BytesMut),
     ) -> std::result::Result<(), Try> {
         let mut broken = false;
+        let mut interim = 0;
         loop {
             let read = poll_fn(|cx| self.poll_read(cx, x, sending, (buf, &mut broken))).await?;
             if read == 0 {
@@ -215,6 +227,12 @@ impl Attempt<'_> {
                 if head.is_interim() && head.status() != 101 {
                     // We answered `Expect` ourselves; the final head follows.
                     head.clear();
+                    interim += 1;
+                    if interim > INTERIM_MAX {
+                        let why = "too many interim answers";
+                        let kind = Kind::BadAnswer { node: self.node_name(), why };
+                        return Err(failed(kind, true, false));
+                    }
                     continue;
                 }
                 return Ok(());

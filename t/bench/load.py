@@ -27,6 +27,7 @@ class Process:
     """A child process with its own output file, stopped by its own id."""
 
     def __init__(self, command, cwd, log, env=None, cpus=None):
+        self.started = time.monotonic()
         with open(log, "ab") as out:
             self.child = subprocess.Popen(
                 command, cwd=cwd, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
@@ -130,8 +131,8 @@ class Moongate(Process):
         super().__init__([binary, "start", "-p", self.prefix], self.prefix,
                          self.prefix + "/logs/stderr.log", env, cpus)
         try:
-            self.ready_seconds = wait_for(
-                lambda: get(self.status_port, "/status/ready")[0] == 200, 60, 0.001, self)
+            wait_for(lambda: get(self.status_port, "/status/ready")[0] == 200, 60, 0.001, self)
+            self.ready_seconds = time.monotonic() - self.started
         except (RuntimeError, TimeoutError) as error:
             self.stop()
             with open(self.prefix + "/logs/stderr.log") as log:

@@ -71,6 +71,7 @@ sub config_text {
     }
     $text .= $arg{extra} if defined $arg{extra};
     $text .= "\n" if $text !~ /\n\z/;
+    $text = with_keys($text, 'apisix', { node_listen => 1984 });
     return with_keys($text, 'nginx_config', {
         error_log_level => $arg{log_level},
         worker_processes => $arg{workers},

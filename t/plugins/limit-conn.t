@@ -211,8 +211,8 @@ routes:
         "127.0.0.1:1980": 1
 #END
 --- exec
-for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done > out.$$
-wait; sort out.$$ | tr '\n' ' '; rm out.$$
+{ for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done; wait; } |
+    sort | tr '\n' ' '
 --- response_body_like
 ^200 503 503 $
 
@@ -220,8 +220,8 @@ wait; sort out.$$ | tr '\n' ' '; rm out.$$
 
 === TEST 10: they were counted out: again one passes
 --- exec
-for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done > out.$$
-wait; sort out.$$ | tr '\n' ' '; rm out.$$
+{ for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done; wait; } |
+    sort | tr '\n' ' '
 --- response_body_like
 ^200 503 503 $
 
@@ -243,8 +243,8 @@ routes:
         "127.0.0.1:1980": 1
 #END
 --- exec
-for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done > out.$$
-wait; sort out.$$ | tr '\n' ' '; rm out.$$
+{ for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done; wait; } |
+    sort | tr '\n' ' '
 --- response_body_like
 ^200 200 200 $
 
@@ -266,8 +266,7 @@ routes:
         "127.0.0.1:1980": 1
 #END
 --- exec
-for i in 1 2; do curl -s -o /dev/null -w '%{http_code} %{time_total}\n' http://127.0.0.1:1984/limit_conn & done > out.$$
-wait; sort out.$$; rm out.$$
+{ for i in 1 2; do curl -s -o /dev/null -w '%{http_code} %{time_total}\n' http://127.0.0.1:1984/limit_conn & done; wait; } | sort
 --- response_body_like
 ^200 0\.[34]\d+\n200 0\.[5-7]
 
@@ -314,8 +313,8 @@ routes:
         "127.0.0.1:1980": 1
 #END
 --- exec
-for i in a b a; do curl -s -o /dev/null -w '%{http_code}\n' -H "User: $i" http://127.0.0.1:1984/limit_conn & done > out.$$
-wait; sort out.$$ | tr '\n' ' '; rm out.$$
+{ for i in a b a; do curl -s -o /dev/null -w '%{http_code}\n' -H "User: $i" http://127.0.0.1:1984/limit_conn & done; wait; } |
+    sort | tr '\n' ' '
 --- response_body_like
 ^200 200 503 $
 

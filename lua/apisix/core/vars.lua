@@ -79,6 +79,11 @@ local exact = {
         return host.req_method()
     end,
     cookie = lookup.cookies,
+    -- The normalised form; `real_request_uri` is what the client sent.
+    request_uri = function()
+        local args = host.req_args()
+        return args == "" and host.req_uri() or host.req_uri() .. "?" .. args
+    end,
 }
 
 

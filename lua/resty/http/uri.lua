@@ -66,7 +66,6 @@ function _M.connection_options(parts, params)
     options.scheme = params.scheme or parts[1]
     options.host = params.host or parts[2]
     options.port = params.port or parts[3]
-    options.pool_size = options.pool_size or params.keepalive_pool
     return options
 end
 

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::uses::{Name, uses};
+use super::uses::{Name, Needed, uses};
 use crate::lua::{Vm, loader::PLUGIN_PREFIX};
 
 /// A sentence about a plugin.
@@ -50,7 +50,8 @@ pub(super) fn findings(vm: &Vm, name: &str, file: &Path) -> Result<Vec<Finding>,
     let shown = file.display().to_string();
     match vm.broken.iter().find(|(broken, _)| broken == name) {
         Some((_, reason)) => {
-            let text = reason.trim_start_matches("runtime error: ");
+            // The rest is where else it was looked for.
+            let text = reason.lines().next().unwrap_or_default().trim_end_matches(':');
             report.add(&shown, [], true, format!("does not load: {text}"));
         }
         None => report.loaded(name, &shown)?,
@@ -106,8 +107,8 @@ impl Report<'_> {
             let Some(source) = self.vm.generation.find_on_disk(&module)? else { continue };
             let shown = if waiting.is_empty() && seen.len() == 1 { file } else { &source.name };
             let found = uses(&String::from_utf8_lossy(&source.text));
-            for (required, how) in &found.modules {
-                self.module(shown, required, how.lines.iter().copied(), how.optional)?;
+            for (required, needed) in &found.modules {
+                self.module(shown, required, needed)?;
                 if seen.insert(required.clone()) {
                     waiting.push(required.clone());
                 }
@@ -117,32 +118,27 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn module(
-        &mut self,
-        file: &str,
-        module: &str,
-        lines: impl IntoIterator<Item = usize>,
-        optional: bool,
-    ) -> Result<(), String> {
+    fn lacks(&mut self, file: &str, what: &str, needed: &Needed) {
+        let rest = if needed.optional { "; the plugin may do without" } else { "" };
+        let text = format!("moongate has no {what}{rest}");
+        self.add(file, needed.lines.iter().copied(), !needed.optional, text);
+    }
+
+    fn module(&mut self, file: &str, module: &str, needed: &Needed) -> Result<(), String> {
         let answer = self.vm.probe("module", &[module])?;
         match (answer.first().map(String::as_str), answer.get(1)) {
             (Some("broken"), Some(why)) => {
-                self.add(file, lines, true, format!("module {module} does not load: {why}"));
+                let text = format!("module {module} does not load: {why}");
+                self.add(file, needed.lines.iter().copied(), true, text);
             }
-            (Some("no"), _) if optional => {
-                let text = format!("moongate has no module {module}; the plugin may do without");
-                self.add(file, lines, false, text);
-            }
-            (Some("no"), _) => {
-                self.add(file, lines, true, format!("moongate has no module {module}"));
-            }
+            (Some("no"), _) => self.lacks(file, &format!("module {module}"), needed),
             _ => {}
         }
         Ok(())
     }
 
-    fn names(&mut self, file: &str, names: &BTreeMap<Name, BTreeSet<usize>>) -> Result<(), String> {
-        for (name, lines) in names {
+    fn names(&mut self, file: &str, names: &BTreeMap<Name, Needed>) -> Result<(), String> {
+        for (name, needed) in names {
             let module = name.module.as_deref().unwrap_or_default();
             // What a file outside of moongate lacks is not moongate's to tell.
             if !module.is_empty() && self.vm.generation.find_on_disk(module)?.is_some() {
@@ -151,21 +147,17 @@ impl Report<'_> {
             let fields = name.fields.iter().map(String::as_str);
             let args: Vec<&str> = std::iter::once(module).chain(fields).collect();
             let answer = self.vm.probe("name", &args)?;
-            let shown = args.iter().skip(usize::from(module.is_empty())).copied();
-            let shown = shown.collect::<Vec<_>>().join(".");
+            let shown = args[usize::from(module.is_empty())..].join(".");
             let shown = shown.strip_prefix("apisix.").unwrap_or(&shown);
-            let lines = lines.iter().copied();
             match (answer.first().map(String::as_str), answer.get(1)) {
                 (Some("no"), _) if shown.starts_with("ngx.shared.") => {
-                    let text = format!(
-                        "{shown} is not declared: nginx_config.http.custom_lua_shared_dict"
-                    );
-                    self.add(file, lines, true, text);
+                    let what = format!("{shown} (nginx_config.http.custom_lua_shared_dict)");
+                    self.lacks(file, &what, needed);
                 }
-                (Some("no"), _) => {
-                    self.add(file, lines, true, format!("moongate has no {shown}"));
+                (Some("no"), _) => self.lacks(file, shown, needed),
+                (Some("raises"), Some(why)) => {
+                    self.add(file, needed.lines.iter().copied(), !needed.optional, why.clone());
                 }
-                (Some("raises"), Some(why)) => self.add(file, lines, true, why.clone()),
                 _ => {}
             }
         }

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn comments_and_long_brackets_are_one_piece_each() {
-        assert_eq!(shown("-- core.x\na --[[ core.y\n ]] b --[==[ ]] ]==] c"), "1:a 2:b 2:c");
+        assert_eq!(shown("-- core.x\na --[[ core.y\n ]] b --[==[ ]] ]==] c"), "2:a 3:b 3:c");
         assert_eq!(shown("x = [=[\n]] ]=] y"), "1:x 1:= 1:\"\\n]] \" 2:y");
         assert_eq!(shown("a[b[1]]"), "1:a 1:[ 1:b 1:[ 1:number 1:] 1:]");
         assert_eq!(shown("#!/usr/bin/lua\nx"), "2:x");

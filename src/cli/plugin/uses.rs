@@ -21,17 +21,18 @@ pub(super) struct Name {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Uses {
     /// Names with at least one dot.
-    pub(super) names: BTreeMap<Name, BTreeSet<usize>>,
+    pub(super) names: BTreeMap<Name, Needed>,
     /// Modules.
-    pub(super) modules: BTreeMap<String, Required>,
+    pub(super) modules: BTreeMap<String, Needed>,
 }
 
-/// How a module is required.
+/// How a name or module is needed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Required {
+pub(super) struct Needed {
     /// Where.
     pub(super) lines: BTreeSet<usize>,
-    /// Whether the source can go on without it: always inside `pcall`.
+    /// Whether the source can go on without it: a module that is required inside `pcall`
+    /// only, a name that is tested somewhere.
     pub(super) optional: bool,
 }
 
@@ -319,7 +320,10 @@ impl Walk {
         }
         let dots = usize::from(name.module.is_none());
         if name.fields.len() > dots {
-            self.found.names.entry(name).or_default().insert(line);
+            let tested = matches!(self.name(end), Some("and" | "or" | "then"));
+            let entry = self.found.names.entry(name).or_default();
+            entry.lines.insert(line);
+            entry.optional |= tested;
         }
         end
     }
@@ -338,7 +342,7 @@ impl Walk {
         let (fields, end) = self.fields(end);
         if !fields.is_empty() {
             let name = Name { module: Some(module), fields };
-            self.found.names.entry(name).or_default().insert(line);
+            self.found.names.entry(name).or_default().lines.insert(line);
         }
         end
     }

@@ -5,12 +5,13 @@ use super::*;
 /// Names as `module/field.field@lines`, and modules as `module@lines`, `?` if optional.
 fn shown(source: &str) -> (Vec<String>, Vec<String>) {
     let found = uses(source);
-    let names = found.names.iter().map(|(name, lines)| {
+    let mark = |needed: &Needed| if needed.optional { "?" } else { "" };
+    let names = found.names.iter().map(|(name, needed)| {
         let module = name.module.as_deref().unwrap_or("_G");
-        format!("{module}/{}@{lines:?}", name.fields.join("."))
+        format!("{module}/{}{}@{:?}", name.fields.join("."), mark(needed), needed.lines)
     });
     let modules = found.modules.iter().map(|(module, required)| {
-        format!("{module}{}@{:?}", if required.optional { "?" } else { "" }, required.lines)
+        format!("{module}{}@{:?}", mark(required), required.lines)
     });
     (names.collect(), modules.collect())
 }
@@ -35,8 +36,8 @@ local send = require 'resty.http'.new
 send:x()",
         &[
             "_G/ngx.re@{2}",
-            "_G/ngx.re.gsub@{4}",
-            "_G/ngx.time@{3}",
+            "_G/ngx.re.gsub@{4, 5}",
+            "_G/ngx.time@{3, 5}",
             "apisix.core/log@{3}",
             "apisix.core/log.warn@{5}",
             "apisix.core/response.exit@{6}",
@@ -58,7 +59,7 @@ repeat local core = {} until core.g
 function M:h(a) return self.i, core.j end
 return core.k",
         &[
-            "apisix.core/d@{4}",
+            "apisix.core/d?@{4}",
             "apisix.core/e@{4}",
             "apisix.core/f@{4}",
             "apisix.core/g@{5}",
@@ -78,7 +79,7 @@ b.bar()
 local c = ngx.baz()
 c.x()
 local d = ngx[y].z",
-        &["_G/ngx.baz@{4}", "_G/ngx.foo@{2}"],
+        &["_G/ngx.baz@{4}", "_G/ngx.foo?@{2}"],
         &[],
     );
 }
@@ -92,6 +93,15 @@ pcall(require, 'c')
 require 'c'",
         &["a.b/x@{2}"],
         &["a.b?@{1}", "c@{3, 4}"],
+    );
+}
+
+#[test]
+fn a_name_that_is_tested_is_optional() {
+    check(
+        "local f = ngx.f\nif f then f() end\nlocal x = ngx.g and ngx.g()\nngx.h()",
+        &["_G/ngx.f?@{1, 2}", "_G/ngx.g?@{3}", "_G/ngx.h@{4}"],
+        &[],
     );
 }
 

@@ -85,7 +85,9 @@ fn uuid_v4() -> String {
 fn read_id(file: &Path) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let id = text.trim();
-    let is_id = !id.is_empty() && id.len() <= ID_CHARS_MAX && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_id = !id.is_empty()
+        && id.len() <= ID_CHARS_MAX
+        && id.bytes().all(|byte| byte.is_ascii_graphic());
     is_id.then(|| id.to_owned())
 }
 

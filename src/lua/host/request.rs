@@ -40,6 +40,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_set_body", req_set_body)?;
     state.host_function(table, "req_discard_body", req_discard_body)?;
     state.host_function(table, "req_set_real_ip", req_set_real_ip)?;
+    state.host_function(table, "req_set_body_max", req_set_body_max)?;
     state.host_function(table, "req_param", req_param)?;
     state.host_function(table, "req_params", req_params)
 }
@@ -101,18 +102,19 @@ fn req_start_time(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
-/// One header, as nginx's `$http_name` has it: repeated ones joined.
+/// The first line of a header, and if there are more how many.
 fn req_header(frame: &mut Frame<'_>) -> Called {
     let name = frame.need_str(1, "header")?;
     let x = frame.exchange()?;
-    let Ok(name) = std::str::from_utf8(name) else { return push_option(frame, None) };
-    if x.head.fields.count(name) < 2 {
-        return push_option(frame, x.head.fields.get(name));
+    let mut lines = x.head.fields.get_all(name);
+    let Some(first) = lines.next() else { return push_option(frame, None) };
+    frame.push_str(first);
+    let others = lines.count();
+    if others == 0 {
+        return ONE;
     }
-    let glue: &[u8] = if name.eq_ignore_ascii_case("cookie") { b"; " } else { b", " };
-    let joined = x.head.fields.get_all(name).collect::<Vec<_>>().join(glue);
-    frame.push_str(&joined);
-    ONE
+    frame.push_num(f64::from(u32::try_from(others).unwrap_or(u32::MAX)) + 1.0);
+    Ok(Outcome::Return(2))
 }
 
 fn req_headers(frame: &mut Frame<'_>) -> Called {
@@ -257,6 +259,7 @@ fn req_read_body(frame: &mut Frame<'_>) -> Called {
     if x.body.length.is_some_and(|length| length > bytes_max) {
         return too_large(frame, bytes_max);
     }
+    let bytes_max = x.body_bytes_max.filter(|max| *max > 0).map_or(bytes_max, |max| max.min(bytes_max));
     core.suspend(Op::ReadBody { bytes_max });
     Ok(Outcome::Yield)
 }
@@ -301,6 +304,21 @@ fn req_set_real_ip(frame: &mut Frame<'_>) -> Called {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
     let port = port.map_or(x.remote.port(), |port| port as u16);
     x.remote = SocketAddr::new(address, port);
+    frame.push_bool(true);
+    ONE
+}
+
+/// Bounds the body of this request, 0 for any size, whatever `client_max_body_size` says.
+fn req_set_body_max(frame: &mut Frame<'_>) -> Called {
+    let bytes = frame.need_num(1, "set_client_max_body_size")?;
+    if bytes < 0.0 || bytes.is_nan() {
+        return push_failure(frame, "invalid size");
+    }
+    let x = frame.exchange()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked; saturates.
+    {
+        x.body_bytes_max = Some(bytes as u64);
+    }
     frame.push_bool(true);
     ONE
 }

@@ -163,7 +163,11 @@ fn headers_sent(frame: &mut Frame<'_>) -> Called {
 /// Appends to the body of an answer made in Lua.
 fn print(frame: &mut Frame<'_>) -> Called {
     let text = frame.need_str(1, "print")?;
+    let bytes_max = frame.core()?.env.settings.resume_bytes_max;
     let x = frame.exchange()?;
+    if x.response.printed.len() + text.len() > bytes_max {
+        return Err(Raise(format!("not enough memory: a response body above {bytes_max} bytes")));
+    }
     x.response.printed.extend_from_slice(text);
     NONE
 }

@@ -10,6 +10,7 @@ use mlua::ffi;
 
 use super::{
     current::{self, Phase},
+    place,
     state::{MARK, State},
 };
 use crate::{exchange::Exchange, lua::core::Core};
@@ -273,12 +274,30 @@ impl Co {
     }
 
     fn failed(&self) -> Resumed {
-        let message = self.error_text();
-        self.room(2);
-        // SAFETY: the failed coroutine's frames are intact; the text is pushed on it.
-        unsafe { ffi::luaL_traceback(self.lua, self.lua, std::ptr::null(), 0) };
-        let traceback = self.str(-1).unwrap_or_default();
-        Resumed::Failed { message, traceback: String::from_utf8_lossy(&traceback).into_owned() }
+        let mut message = self.error_text();
+        if !has_place(&message)
+            // SAFETY: the failed coroutine's frames are intact.
+            && let Some(place) = unsafe { place::of(self.lua) }
+        {
+            message.insert_str(0, &format!("{place}: "));
+        }
+        Resumed::Failed { message, traceback: self.traceback() }
+    }
+
+    /// The stack of the failed coroutine. It may be full: the text is made on the main thread.
+    fn traceback(&self) -> String {
+        let main = self.anchor.state.raw();
+        // SAFETY: room for the text and what is needed to make it.
+        if unsafe { ffi::lua_checkstack(main, 20) } == 0 {
+            return String::new();
+        }
+        // SAFETY: the failed coroutine's frames are intact; the text is pushed on `main`.
+        unsafe { ffi::luaL_traceback(main, self.lua, std::ptr::null(), 0) };
+        // SAFETY: the text was pushed right before.
+        let text = unsafe { top_text(main) };
+        // SAFETY: one value was pushed.
+        unsafe { ffi::lua_pop(main, 1) };
+        text
     }
 
     /// The error value on top as text; error objects of mlua are printed.
@@ -298,9 +317,39 @@ impl Co {
 
     fn mlua_error_text(&self) -> String {
         match self.anchor.state.value(&self.keep(-1)) {
-            Ok(mlua::Value::Error(error)) => error.to_string(),
+            // Its own traceback repeats ours.
+            Ok(mlua::Value::Error(error)) => {
+                let text = error.to_string();
+                text.split("\nstack traceback:").next().unwrap_or_default().to_owned()
+            }
             Ok(other) => format!("(error object is a {} value)", other.type_name()),
             Err(error) => error.to_string(),
         }
     }
+}
+
+/// The string on top of the stack of `lua`; empty if it is none.
+///
+/// # Safety
+///
+/// `lua` is alive and has a value on its stack.
+pub(super) unsafe fn top_text(lua: *mut ffi::lua_State) -> String {
+    let mut len = 0;
+    // SAFETY: the caller's promise.
+    if unsafe { ffi::lua_type(lua, -1) } != ffi::LUA_TSTRING {
+        return String::new();
+    }
+    // SAFETY: it is a string.
+    let bytes = unsafe { ffi::lua_tolstring(lua, -1, &raw mut len) };
+    // SAFETY: Lua keeps the string while it is on the stack; it is copied at once.
+    let bytes = unsafe { slice::from_raw_parts(bytes.cast::<u8>(), len) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether an error message begins with `file:line: `.
+fn has_place(message: &str) -> bool {
+    let Some((place, _)) = message.split_once(": ") else { return false };
+    place.rsplit_once(':').is_some_and(|(file, line)| {
+        !file.is_empty() && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }

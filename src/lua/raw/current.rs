@@ -96,6 +96,23 @@ pub(super) unsafe fn exchange<'a>() -> Option<&'a mut Exchange> {
     unsafe { RUNNING.get().exchange.as_mut() }
 }
 
+/// Copies the id of the current request's route into `to`, cut to its size; the length.
+///
+/// Made for the watchdog's signal handler: it allocates nothing, and what it reads does not
+/// change while Lua runs.
+pub(super) fn route_into(to: &mut [u8]) -> usize {
+    if core().is_none_or(|core| core.heap().is_in_host()) {
+        return 0;
+    }
+    // SAFETY: `enter` got a `&mut` that outlives the guard; only read here, and no host
+    // function runs that could be writing.
+    let Some(exchange) = (unsafe { RUNNING.get().exchange.as_ref() }) else { return 0 };
+    let Some(id) = exchange.route_id() else { return 0 };
+    let len = id.len().min(to.len());
+    to[..len].copy_from_slice(&id.as_bytes()[..len]);
+    len
+}
+
 /// The configuration of the current request.
 pub(crate) fn snapshot() -> Option<std::sync::Arc<crate::config::Snapshot>> {
     // SAFETY: callers are functions of mlua, which run inside a resume and hold no other

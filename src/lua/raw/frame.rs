@@ -16,6 +16,7 @@ use mlua::ffi;
 use super::{
     co::{Co, Ref},
     current,
+    heap::Heap,
     state::MARK,
 };
 use crate::{exchange::Exchange, lua::core::Core};
@@ -297,10 +298,14 @@ where
     let body = unsafe { std::ptr::NonNull::<F>::dangling().as_ref() };
     let outcome = {
         let heap = current::core().map(Core::heap);
+        let exhausted = heap.is_some_and(Heap::is_exhausted);
         if let Some(heap) = heap {
             heap.enter_host();
         }
         let called = catch_unwind(AssertUnwindSafe(|| {
+            if exhausted {
+                return Err(Raise::new("not enough memory"));
+            }
             let mut frame = Frame { lua, life: PhantomData };
             body(&mut frame)
         }));

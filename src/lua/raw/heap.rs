@@ -7,6 +7,10 @@
 
 use std::{cell::Cell, ffi::c_void, ptr};
 
+/// What one coroutine can use of the C stack before LuaJIT's own bound ends it, in bytes:
+/// 28 MiB were measured for a recursion through `gsub`.
+const COROUTINE_BYTES_MAX: usize = 48 << 20;
+
 /// Bounds and counters of one VM's memory, in bytes.
 #[derive(Debug)]
 pub(crate) struct Heap {
@@ -18,6 +22,10 @@ pub(crate) struct Heap {
     /// Depth of host functions now running; above 0 nothing is refused.
     in_host: Cell<u32>,
     refused: Cell<u64>,
+    /// Below this address the C stack may not be when Lua asks for memory. LuaJIT bounds the
+    /// depth of one coroutine only: without this, coroutines that start coroutines from C
+    /// functions would end the process.
+    stack_floor: usize,
 }
 
 impl Heap {
@@ -29,6 +37,7 @@ impl Heap {
             soft_bytes_max,
             in_host: Cell::new(0),
             refused: Cell::new(0),
+            stack_floor: stack_floor(),
         }
     }
 
@@ -60,13 +69,49 @@ impl Heap {
         self.in_host.set(self.in_host.get() + 1);
     }
 
+    /// Whether a host function runs.
+    pub(super) fn is_in_host(&self) -> bool {
+        self.in_host.get() > 0
+    }
+
     pub(super) fn leave_host(&self) {
         self.in_host.set(self.in_host.get().saturating_sub(1));
     }
 
-    fn allows(&self, old: usize, new: usize) -> bool {
-        new <= old || self.in_host.get() > 0 || self.used.get() - old + new <= self.ceiling.get()
+    /// Whether the current resume has taken more than it may: what host functions made for
+    /// it was not refused.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.used.get() > self.ceiling.get()
     }
+
+    fn allows(&self, old: usize, new: usize) -> bool {
+        if new <= old || self.in_host.get() > 0 {
+            return true;
+        }
+        let here = std::hint::black_box(0_u8);
+        self.used.get() - old + new <= self.ceiling.get()
+            && (&raw const here).addr() > self.stack_floor
+    }
+}
+
+/// The lowest address of the calling thread's stack plus what one coroutine can use of it, or
+/// half of a smaller stack; 0 if that is unknown.
+fn stack_floor() -> usize {
+    let mut low = ptr::null_mut();
+    let mut bytes = 0;
+    // SAFETY: an all-zero value is only passed to be filled.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    // SAFETY: no preconditions.
+    let own = unsafe { libc::pthread_self() };
+    // SAFETY: `own` is alive; the attributes are filled.
+    if unsafe { libc::pthread_getattr_np(own, &raw mut attributes) } != 0 {
+        return 0;
+    }
+    // SAFETY: the attributes were filled.
+    let known = unsafe { libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut bytes) };
+    // SAFETY: filled by pthread_getattr_np, not used any more.
+    unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
+    if known != 0 { 0 } else { low.addr() + (bytes / 2).min(COROUTINE_BYTES_MAX) }
 }
 
 /// The allocator Lua calls. `ud` is the VM's [`Heap`].

@@ -19,5 +19,6 @@ pub(crate) mod co;
 pub(crate) mod current;
 pub(crate) mod frame;
 pub(crate) mod heap;
+mod place;
 pub(crate) mod state;
 pub(crate) mod watch;

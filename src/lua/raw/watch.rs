@@ -7,15 +7,19 @@
 //! running one, so a plugin's `pcall` cannot swallow it for good. LuaJIT is built with
 //! CHECKHOOK, so compiled loops look at the hook too.
 //!
+//! The first raise of a resume notes where it was: what a `pcall` in between makes of the
+//! error does not hide the loop. A C function such as `string.find` with a pathological
+//! pattern cannot be ended at all; the log names the route that runs it.
+//!
 //! A resume costs two increments for this and reads no clock.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     ffi::c_int,
     ptr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -23,10 +27,20 @@ use std::{
 
 use mlua::ffi;
 
-use super::state::State;
+use super::{co, current, place, state::State};
+use crate::log::error_log::{self, Level};
 
 /// How often the thread looks.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How long after its budget a resume that does not end is reported.
+const STUCK: Duration = Duration::from_secs(2);
+
+/// A resume that ran so much longer than its budget was in a C function.
+const LATE: Duration = Duration::from_millis(200);
+
+/// Longest route id that the report of a stuck resume can hold.
+const ROUTE_BYTES_MAX: usize = 64;
 
 /// What the watchdog's thread sees of one VM.
 #[derive(Debug)]
@@ -35,8 +49,22 @@ struct Shared {
     serial: AtomicU64,
     /// The serial of the resume that must end; 0 for none.
     flagged: AtomicU64,
+    /// How long the flagged resume ran when it was looked at last, in milliseconds.
+    ran_ms: AtomicU64,
+    /// The route of the flagged resume: written by the signal handler, read by the thread.
+    route: [AtomicU8; ROUTE_BYTES_MAX],
+    route_len: AtomicUsize,
     thread: libc::pthread_t,
     budget: Duration,
+}
+
+/// A resume that the watchdog ended.
+#[derive(Debug)]
+pub(crate) struct Overrun {
+    /// Where it was and what happened.
+    pub(crate) message: String,
+    /// The stack at that moment; empty if a C function kept it from being seen.
+    pub(crate) traceback: String,
 }
 
 /// The worker's half.
@@ -52,6 +80,10 @@ thread_local! {
     /// What the signal handler needs; plain pointers, so that reading them is safe there.
     static FLAGGED: Cell<(*mut ffi::lua_State, *const Shared)> =
         const { Cell::new((ptr::null_mut(), ptr::null())) };
+    /// Where the resume with this serial was when the hook raised first.
+    static FIRST: RefCell<(u64, Overrun)> = const {
+        RefCell::new((0, Overrun { message: String::new(), traceback: String::new() }))
+    };
 }
 
 fn watched() -> &'static Mutex<Vec<Weak<Shared>>> {
@@ -66,6 +98,9 @@ impl Watch {
         let shared = Arc::new(Shared {
             serial: AtomicU64::new(0),
             flagged: AtomicU64::new(0),
+            ran_ms: AtomicU64::new(0),
+            route: [const { AtomicU8::new(0) }; ROUTE_BYTES_MAX],
+            route_len: AtomicUsize::new(0),
             // SAFETY: no preconditions.
             thread: unsafe { libc::pthread_self() },
             budget,
@@ -86,14 +121,23 @@ impl Watch {
         Running { watch: self, outer, nested }
     }
 
-    /// Whether the last resume was ended by the watchdog; asking resets it.
-    pub(crate) fn take_overrun(&self) -> bool {
-        self.overran.take()
-    }
-
-    /// What one resume may take.
-    pub(crate) fn budget(&self) -> Duration {
-        self.budget
+    /// How the watchdog ended the last resume, if it did; asking resets it.
+    pub(crate) fn take_overrun(&self) -> Option<Overrun> {
+        if !self.overran.take() {
+            return None;
+        }
+        let nothing = Overrun { message: String::new(), traceback: String::new() };
+        let mut overrun = FIRST.replace((0, nothing)).1;
+        let (ran, budget) = (self.shared.ran_ms.load(Ordering::Relaxed), self.budget.as_millis());
+        if Duration::from_millis(ran) > self.budget + LATE {
+            overrun.message.push_str(&format!(
+                " ({ran} ms in one go, {budget} ms allowed: a C function, such as string.find \
+                 with a pathological pattern, cannot be interrupted)"
+            ));
+        } else {
+            overrun.message.push_str(&format!(" (more than {budget} ms in one go)"));
+        }
+        Some(overrun)
     }
 }
 
@@ -150,7 +194,17 @@ extern "C" fn on_signal(_signal: c_int) {
     if lua.is_null() || shared.is_null() {
         return;
     }
-    // SAFETY: `FLAGGED` holds the VM of the resume that this signal interrupted.
+    // SAFETY: `FLAGGED` holds what belongs to the resume that this signal interrupted.
+    let shared = unsafe { &*shared };
+    if shared.route_len.load(Ordering::Relaxed) == 0 {
+        let mut route = [0; ROUTE_BYTES_MAX];
+        let len = current::route_into(&mut route);
+        for (to, from) in shared.route.iter().zip(&route[..len]) {
+            to.store(*from, Ordering::Relaxed);
+        }
+        shared.route_len.store(len, Ordering::Release);
+    }
+    // SAFETY: as above.
     unsafe { ffi::lua_sethook(lua, Some(hook), ffi::LUA_MASKCOUNT, 1) };
 }
 
@@ -171,14 +225,51 @@ unsafe extern "C-unwind" fn hook(lua: *mut ffi::lua_State, _ar: *mut ffi::lua_De
         unsafe { ffi::lua_sethook(lua, None, 0, 0) };
         return;
     }
+    // SAFETY: set for as long as a resume runs.
+    let serial = unsafe { shared.as_ref() }.map_or(0, |s| s.serial.load(Ordering::Relaxed));
+    let heap = current::core().map(|core| core.heap());
+    // A resume that has used up its memory, too, must still be able to raise.
+    if let Some(heap) = heap {
+        heap.enter_host();
+    }
+    if FIRST.with_borrow(|first| first.0 != serial) {
+        // SAFETY: the coroutine runs.
+        unsafe { note_first(lua, serial) };
+    }
     // SAFETY: pushes the position of the running function.
     unsafe { ffi::luaL_where(lua, 0) };
     // SAFETY: a literal; the text below has no destructor.
     unsafe { ffi::lua_pushstring(lua, c"time budget exceeded".as_ptr()) };
     // SAFETY: two strings are on top.
     unsafe { ffi::lua_concat(lua, 2) };
+    if let Some(heap) = heap {
+        heap.leave_host();
+    }
     // SAFETY: the message is on top; nothing with a destructor is alive here.
     unsafe { ffi::lua_error(lua) };
+}
+
+/// Notes where the flagged resume is.
+///
+/// # Safety
+///
+/// Called by the hook only, while the heap refuses nothing.
+unsafe fn note_first(lua: *mut ffi::lua_State, serial: u64) {
+    // SAFETY: `lua` runs.
+    let place = unsafe { place::of(lua) };
+    let mut message = place.map(|place| place + ": ").unwrap_or_default();
+    message.push_str("time budget exceeded");
+    let mut traceback = String::new();
+    // SAFETY: room for the text and what is needed to make it.
+    if unsafe { ffi::lua_checkstack(lua, 20) } != 0 {
+        // SAFETY: there is room, and the heap refuses nothing.
+        unsafe { ffi::luaL_traceback(lua, lua, ptr::null(), 0) };
+        // SAFETY: the text was pushed right before.
+        traceback = unsafe { co::top_text(lua) };
+        // SAFETY: one value was pushed.
+        unsafe { ffi::lua_pop(lua, 1) };
+    }
+    FIRST.set((serial, Overrun { message, traceback }));
 }
 
 /// What the thread remembers of a VM between two looks.
@@ -186,6 +277,8 @@ struct Seen {
     shared: Weak<Shared>,
     serial: u64,
     since: Instant,
+    /// Whether it was reported that this resume does not end.
+    reported: bool,
 }
 
 fn look_forever() {
@@ -193,7 +286,7 @@ fn look_forever() {
     loop {
         thread::sleep(LOOK);
         for shared in watched().lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            seen.push(Seen { shared, serial: 0, since: Instant::now() });
+            seen.push(Seen { shared, serial: 0, since: Instant::now(), reported: false });
         }
         seen.retain_mut(look);
     }
@@ -206,13 +299,36 @@ fn look(seen: &mut Seen) -> bool {
     if serial != seen.serial || serial % 2 == 0 {
         seen.serial = serial;
         seen.since = Instant::now();
+        seen.reported = false;
         return true;
     }
-    if seen.since.elapsed() >= shared.budget {
+    let ran = seen.since.elapsed();
+    if ran >= shared.budget {
+        if shared.flagged.load(Ordering::Relaxed) != serial {
+            shared.route_len.store(0, Ordering::Relaxed);
+        }
+        shared.ran_ms.store(u64::try_from(ran.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         shared.flagged.store(serial, Ordering::SeqCst);
         // SAFETY: the worker owns an `Arc` of `shared`, upgraded above, and drops it
         // before its thread ends.
         unsafe { libc::pthread_kill(shared.thread, signal_number()) };
+        if ran >= shared.budget + STUCK && !seen.reported {
+            seen.reported = true;
+            report_stuck(&shared, ran);
+        }
     }
     true
+}
+
+/// Names a resume that cannot be ended, while it runs: nobody else can.
+fn report_stuck(shared: &Shared, ran: Duration) {
+    let len = shared.route_len.load(Ordering::Acquire).min(ROUTE_BYTES_MAX);
+    let route: Vec<u8> = shared.route[..len].iter().map(|b| b.load(Ordering::Relaxed)).collect();
+    let route = if len == 0 { "-".into() } else { String::from_utf8_lossy(&route) };
+    let line = format!(
+        "[lua] a worker is stuck in Lua for {} ms on route {route}: a C function, such as \
+         string.find with a pathological pattern, cannot be interrupted",
+        ran.as_millis()
+    );
+    error_log::log(Level::Alert, &error_log::Context::default(), line.as_bytes());
 }

@@ -1,3 +1,5 @@
+//! Tests of [`super`].
+
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, Ipv6Addr},

@@ -53,7 +53,9 @@ impl Peer {
             .map_err(|_| format!("failed to parse host name \"{}\"", host.escape_ascii()))?;
         if let Some(path) = host.strip_prefix("unix:") {
             if path.is_empty() {
-                return Err(format!("failed to parse host name \"{host}\": no path in unix domain socket"));
+                return Err(format!(
+                    "failed to parse host name \"{host}\": no path in unix domain socket"
+                ));
             }
             return Ok(Self::Unix(path.into()));
         }
@@ -186,7 +188,10 @@ impl Connecting {
     }
 
     /// Takes an idle connection of the pool; gives the permit back if there is none.
-    fn reuse(&self, permit: Option<OwnedSemaphorePermit>) -> Result<(), Option<OwnedSemaphorePermit>> {
+    fn reuse(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Option<OwnedSemaphorePermit>> {
         let Some((conn, reused)) = self.pool.as_ref().and_then(|pool| pool.take()) else {
             return Err(permit);
         };

@@ -127,8 +127,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let make = core.lua().create_function(move |lua, is_tcp: bool| {
         let gone = || mlua::Error::RuntimeError("the virtual machine ends".to_owned());
         let live = sockets.upgrade().ok_or_else(gone)?;
-        let socket =
-            if is_tcp { Socket::Tcp(Rc::default()) } else { Socket::Udp(Rc::default()) };
+        let socket = if is_tcp { Socket::Tcp(Rc::default()) } else { Socket::Udp(Rc::default()) };
         let Some(handle) = live.insert(socket) else {
             return Err(mlua::Error::RuntimeError("too many sockets".to_owned()));
         };

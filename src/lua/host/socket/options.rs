@@ -114,7 +114,10 @@ fn set_identity(frame: &mut Frame<'_>) -> Called {
     let identity = match (frame.is_nil(2), frame.is_nil(3)) {
         (true, true) => None,
         (true, false) | (false, true) => {
-            return push_failure(frame, "client certificate must be supplied with corresponding private key");
+            return push_failure(
+                frame,
+                "client certificate must be supplied with corresponding private key",
+            );
         }
         (false, false) => {
             let text = |at| Some(String::from_utf8_lossy(frame.str(at)?).into_owned());

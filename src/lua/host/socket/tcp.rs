@@ -331,9 +331,8 @@ fn bad_pattern() -> Raise {
 }
 
 fn receive_any(frame: &mut Frame<'_>) -> Called {
-    let max = count_of(frame, 2, 1.0).ok_or_else(|| {
-        Raise::new("bad argument #1 to 'receiveany' (bad max argument)")
-    })?;
+    let max = count_of(frame, 2, 1.0)
+        .ok_or_else(|| Raise::new("bad argument #1 to 'receiveany' (bad max argument)"))?;
     start(frame, Want::Any(max))
 }
 

@@ -58,7 +58,12 @@ type Key = (bool, Option<Rc<Identity>>);
 pub(super) struct Clients(RefCell<HashMap<Key, TlsClient>>);
 
 impl Clients {
-    fn client(&self, core: &Core, verify: bool, identity: Option<Rc<Identity>>) -> Result<TlsClient, String> {
+    fn client(
+        &self,
+        core: &Core,
+        verify: bool,
+        identity: Option<Rc<Identity>>,
+    ) -> Result<TlsClient, String> {
         let key = (verify, identity);
         if let Some(known) = self.0.borrow().get(&key) {
             return Ok(known.clone());
@@ -122,7 +127,9 @@ pub(super) fn handshake(frame: &mut Frame<'_>) -> Called {
     let name = match frame.str(2) {
         Some(name) => String::from_utf8_lossy(name).into_owned(),
         // Nothing to check against but the name that was connected to.
-        None if verify => tcp.open.borrow().as_ref().map(|open| open.host.to_string()).unwrap_or_default(),
+        None if verify => {
+            tcp.open.borrow().as_ref().map(|open| open.host.to_string()).unwrap_or_default()
+        }
         None => String::new(),
     };
     // An address that is never sent: a name that is none goes without SNI.
@@ -171,8 +178,7 @@ fn why(error: &io::Error) -> String {
             CertificateError::UnknownIssuer => {
                 "20: unable to get local issuer certificate".to_owned()
             }
-            CertificateError::NotValidForName
-            | CertificateError::NotValidForNameContext { .. } => {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "certificate host mismatch".to_owned()
             }
             other => format!("handshake failed: {other}"),

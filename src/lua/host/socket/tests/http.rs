@@ -22,7 +22,9 @@ async fn answer(stream: TcpStream) {
             "/chunked" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
                  4;ext=1\r\nWiki\r\n5\r\npedia\r\n0\r\nX-Sum: 9\r\n\r\n"
                 .to_owned(),
-            "/none" => "HTTP/1.1 204 No Content\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n".to_owned(),
+            "/none" => {
+                "HTTP/1.1 204 No Content\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n".to_owned()
+            }
             "/close" => "HTTP/1.1 200 OK\r\n\r\nuntil the end".to_owned(),
             "/short" => "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ntoo short".to_owned(),
             "/garbage" => "SSH-2.0-x\r\n\r\n".to_owned(),
@@ -30,10 +32,15 @@ async fn answer(stream: TcpStream) {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 String::new()
             }
-            _ if line.starts_with("HEAD ") => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(),
+            _ if line.starts_with("HEAD ") => {
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned()
+            }
             _ => {
                 let text = format!("{line}\n{body}\n{head}");
-                format!("HTTP/1.1 200 Very Fine\r\nContent-Length: {}\r\nX-Mine: yes\r\n\r\n{text}", text.len())
+                format!(
+                    "HTTP/1.1 200 Very Fine\r\nContent-Length: {}\r\nX-Mine: yes\r\n\r\n{text}",
+                    text.len()
+                )
             }
         };
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -70,9 +77,8 @@ fn get_and_post_reuse_one_connection() {
         let code = ask(port, "/a/b?x=1", "nil")
             + "return show(res.status, res.reason, res.headers['x-mine'], res.body)";
         let found = bench.run(&code).await;
-        let expected = format!("200|Very Fine|yes|GET /a/b?x=1 HTTP/1.1\n\nGET /a/b?x=1 HTTP/1.1\r\nHost: node.test:{port}\r\n");
         assert!(found.starts_with("200|Very Fine|yes|GET /a/b?x=1 HTTP/1.1\n\n"), "{found}");
-        assert!(found.contains(&format!("Host: node.test:{port}\r\n")), "{found} {expected}");
+        assert!(found.contains(&format!("Host: node.test:{port}\r\n")), "{found}");
         let code = ask(
             port,
             "/p",
@@ -83,7 +89,8 @@ fn get_and_post_reuse_one_connection() {
         assert!(found.starts_with("POST /p?q=a%20b HTTP/1.1\ndata=1\n"), "{found}");
         assert!(found.contains("Content-Type: text/x\r\n"), "{found}");
         assert!(found.contains("Content-Length: 6\r\n"), "{found}");
-        let code = ask(port, "/", "{ method = 'HEAD' }") + "return show(res.status, res.body, res.has_body)";
+        let code = ask(port, "/", "{ method = 'HEAD' }")
+            + "return show(res.status, res.body, res.has_body)";
         bench.check(code, "200||false").await;
         let code = ask(port, "/none", "nil")
             + "return show(res.status, res.body, table.concat(res.headers['Set-Cookie'], ','))";

@@ -46,6 +46,11 @@ impl Bench {
             resume_bytes_max: 256 << 20,
             vm_bytes_max: 512 << 20,
             budget: Duration::from_secs(20),
+            breaker: crate::lua::breaker::Limits {
+                overruns_max: 3,
+                window: Duration::from_secs(10),
+                suspend: Duration::from_secs(30),
+            },
             pending_timers_max: 100,
             running_timers_max: 100,
             body_bytes_max: 1 << 20,

@@ -63,7 +63,9 @@ fn names_become_records() {
         bench.check(code.to_owned(), "1|127.0.0.1|1|node.test").await;
         let dns = |args: &str| format!("return show(require('moongate.host').dns({args}))");
         bench.check(dns("'node.test', 'AAAA'"), "nil|empty record received").await;
-        bench.check(dns("'node.test', 'SRV'"), "nil|DNS records of type SRV are not supported").await;
+        bench
+            .check(dns("'node.test', 'SRV'"), "nil|DNS records of type SRV are not supported")
+            .await;
         let found = bench.run(&dns("'nowhere.test'")).await;
         assert!(found.starts_with("nil|nowhere.test could not be resolved"), "{found}");
         let code = "return show(require('apisix.core').resolver.parse_domain('node.test'))";

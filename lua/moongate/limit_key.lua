@@ -1,6 +1,6 @@
 --- What the limit plugins count by: the object that holds the conf, the version of the
 -- conf, and the value of its `key` for this request.
--- @module apisix.plugins.limit-count.key
+-- @module moongate.limit_key
 local core = require("apisix.core")
 local plugin = require("apisix.plugin")
 

@@ -1,0 +1,14 @@
+--- `resty.apisix.client`: what a plugin may change about the connection of the client.
+-- @module resty.apisix.client
+local host = require("moongate.host")
+
+return {
+    --- Changes what `remote_addr` and `remote_port` say.
+    -- @function set_real_ip
+    set_real_ip = host.req_set_real_ip,
+
+    --- Changes the bound of the request body for this request.
+    -- @function set_client_max_body_size
+    -- @tparam number bytes 0 for any size
+    set_client_max_body_size = host.req_set_body_max,
+}
