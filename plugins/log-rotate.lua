@@ -45,19 +45,14 @@ local function settings()
         attr = {}
         core.schema.check(settings_schema, attr)
     end
-    return {
-        interval = attr.interval,
-        max_kept = attr.max_kept,
-        max_size = attr.max_size > 0 and attr.max_size or 0,
-        compress = attr.enable_compression,
-    }
+    return attr.interval, attr.max_size, attr.max_kept, attr.enable_compression
 end
 
 
 -- There is one log for all workers.
-local function set(options)
-    if host.worker_id() == 0 and host.log_rotation then
-        host.log_rotation(options)
+local function set(...)
+    if host.worker_id() == 0 then
+        host.log_rotation(...)
     end
 end
 

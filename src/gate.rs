@@ -43,6 +43,9 @@ pub struct Drain {
     pub announced: Cell<bool>,
     /// Idle connections close at once.
     pub closing: Cell<bool>,
+    /// Connections that have not sent their first request close too: somebody who was just
+    /// let in gets a moment to say what he wants.
+    pub closing_fresh: Cell<bool>,
     /// Wakes tunnels when `closing` is set.
     pub notify: Notify,
 }
@@ -98,6 +101,8 @@ pub struct Gate {
     pub connections: Cell<usize>,
     /// Requests served.
     pub requests: Cell<u64>,
+    /// Requests in work.
+    pub running: Cell<usize>,
     /// Counts of the whole process.
     pub counts: Arc<crate::shared::counts::Counts>,
 }
@@ -150,6 +155,7 @@ impl Gate {
             drain: Drain::default(),
             connections: Cell::new(0),
             requests: Cell::new(0),
+            running: Cell::new(0),
             counts: parts.counts,
         }
     }
@@ -161,6 +167,13 @@ impl Gate {
         *self.live.borrow_mut() = Rc::new(live);
         self.targets.borrow_mut().retain(|_, target| target.in_use());
         self.matched.borrow_mut().retain(|_, known| known.route.strong_count() > 0);
+    }
+
+    /// Counts a request until the result is dropped, also when its client goes away.
+    pub fn count(&self) -> Running<'_> {
+        self.requests.set(self.requests.get() + 1);
+        self.running.set(self.running.get() + 1);
+        Running(&self.running)
     }
 
     /// An exchange for a new request.
@@ -220,6 +233,15 @@ impl Gate {
         let target = Rc::new(Target::new(upstream, scope, self)?);
         self.targets.borrow_mut().insert(upstream.id, Rc::clone(&target));
         Ok(target)
+    }
+}
+
+/// A request in work.
+pub struct Running<'g>(&'g Cell<usize>);
+
+impl std::ops::Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -35,7 +35,10 @@ pub fn status(error: &Error) -> u16 {
 
 /// Makes the response for `error`: head into `x.response`, body returned.
 pub fn response(x: &mut Exchange, error: &Error) -> Body {
-    x.response.fields.clear();
+    // What plugins set before the failure stays, as in nginx; an upstream's fields do not.
+    if x.response.origin == Origin::Upstream {
+        x.response.fields.clear();
+    }
     x.response.printed.clear();
     x.response.origin =
         if error.side() == Side::Upstream { Origin::Failure } else { Origin::Gateway };

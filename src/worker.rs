@@ -31,10 +31,10 @@ use crate::{
     http1::HeadLimits,
     limits::LUA_STACK_BYTES,
     live::Live,
-    log::{access::AccessLog, error_log::Level, format::Escape, writer::{LineBuffer, LogFile}},
+    log::{access::AccessLog, error_log::Level, format::Escape, rotate::RotateOptions, writer::{LineBuffer, LogFile}},
     log_at,
     parse::client_addr::ClientAddr,
-    lua::{self, Vm, env::Env, loader::Generation},
+    lua::{self, Vm, env::{Env, Process}, loader::Generation},
     shared::counts::Counts,
     upstream::{Client, pool::Pool, resolve::{Names, Resolver}},
 };
@@ -84,6 +84,15 @@ impl Code {
     }
 }
 
+/// How long kept connections are served before the end: each answer says `Connection: close`.
+const UNTOLD: Duration = Duration::from_secs(1);
+
+/// How long what is on its way between workers may take.
+const ARRIVING: Duration = Duration::from_millis(50);
+
+/// How long a connection that was just accepted may wait with its first request at the end.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How long a new VM waits for a request to try it out.
 const TRIAL: Duration = Duration::from_millis(20);
 
@@ -114,10 +123,25 @@ pub struct Common {
     pub names: Arc<Names>,
     /// Where access lines go.
     pub access: LogFile,
+    /// How logs are rotated while no plugin says otherwise.
+    pub rotation: RotateOptions,
     /// Tells the control thread of an uncaught error: generation and message.
     pub on_error: Arc<dyn Fn(u64, &str) + Send + Sync>,
     /// How many workers there are.
     pub workers: usize,
+}
+
+impl Common {
+    /// What the VMs of all workers share.
+    pub(crate) fn process(&self) -> Process {
+        Process {
+            dicts: Arc::clone(&self.dicts),
+            metrics: Arc::clone(&self.metrics),
+            counts: Arc::clone(&self.counts),
+            access: self.access.clone(),
+            rotation: self.rotation.clone(),
+        }
+    }
 }
 
 /// The control thread's end of a worker.
@@ -175,7 +199,7 @@ fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
         (number, common.workers),
         Arc::clone(&common.live.snapshot),
         Arc::clone(&common.local.raw),
-        (Arc::clone(&common.dicts), Arc::clone(&common.metrics)),
+        common.process(),
         Some(resolver),
     )
 }
@@ -430,11 +454,19 @@ impl Worker {
         gate.drain.announced.set(true);
         let timeout = gate.local.borrow().worker_shutdown_timeout;
         let end = tokio::time::Instant::now() + timeout;
-        // Requests that came with the last accepts are still on their way.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = tokio::time::Instant::now();
+        // Who was not told yet may be about to send his next request.
+        let told = gate.local.borrow().shutdown_delay;
+        let grace = UNTOLD.saturating_sub(told).max(ARRIVING);
+        while gate.connections.get() > 0 && begun.elapsed() < grace {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Connections that were passed on with the last accepts may not have arrived yet.
+        tokio::time::sleep(ARRIVING).await;
         gate.drain.close();
         while gate.connections.get() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            gate.drain.closing_fresh.set(begun.elapsed() > grace + FRESH);
             gate.drain.close();
         }
         if gate.connections.get() > 0 {
@@ -474,4 +506,5 @@ fn tend(gate: &Gate) {
     set(&counts.timers, timers);
     set(&counts.lua_bytes, bytes);
     counts.requests[gate.worker].store(gate.requests.get(), Ordering::Relaxed);
+    set(&counts.running, gate.running.get());
 }

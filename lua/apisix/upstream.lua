@@ -11,7 +11,11 @@ local byte = string.byte
 local error = error
 local ipairs = ipairs
 local pairs = pairs
+local setmetatable = setmetatable
 local tostring = tostring
+
+-- Conf -> key -> { ver, id }: what the host has already made of a conf.
+local made = setmetatable({}, { __mode = "k" })
 
 local OPEN_BRACKET = byte("[")
 
@@ -22,11 +26,31 @@ local _M = {
 }
 
 
+local function take(conf, key, ver)
+    local by_key = made[conf]
+    local known = by_key and by_key[key]
+    if known and known.ver == ver and host.upstream_reuse(key, known.id) then
+        return
+    end
+
+    local id, err = host.upstream_set(conf, key)
+    if not id then
+        error("failed to set upstream " .. key .. ": " .. err, 3)
+    end
+    if not by_key then
+        by_key = {}
+        made[conf] = by_key
+    end
+    by_key[key] = { ver = ver, id = id }
+end
+
+
 --- Sends the request to the upstream `conf`.
 -- @tparam table ctx
 -- @tparam string key what the upstream is kept under (pools, health, balancer state)
 -- @param ver changes when `conf` does
--- @tparam table conf an upstream object
+-- @tparam table conf an upstream object; while `ver` stays, it is read once
+-- @raise what is wrong with `conf`: the request must not go to another upstream instead
 function _M.set(ctx, key, ver, conf)
     if not ctx then
         error("missing argument ctx", 2)
@@ -44,7 +68,7 @@ function _M.set(ctx, key, ver, conf)
     ctx.upstream_conf = conf
     ctx.upstream_version = ver
     ctx.upstream_key = key
-    host.upstream_set(conf, tostring(key), tostring(ver))
+    take(conf, tostring(key), tostring(ver))
 end
 
 

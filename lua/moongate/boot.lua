@@ -40,7 +40,19 @@ local function relay(co, ok, first, ...)
     return ok, first, ...
 end
 
+-- LuaJIT bounds the depth of each coroutine, but not how deep they are nested; Lua does.
+local NESTED_MAX = 200
+local running = coroutine.running
+local depths = setmetatable({}, { __mode = "k" })
+
 function coroutine.resume(co, ...)
+    local depth = (depths[running()] or 0) + 1
+    if depth > NESTED_MAX then
+        return false, "C stack overflow"
+    end
+    if type(co) == "thread" then
+        depths[co] = depth
+    end
     return relay(co, raw_resume(co, ...))
 end
 

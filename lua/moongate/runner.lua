@@ -9,6 +9,8 @@ local host = require("moongate.host")
 local registry = require("moongate.registry")
 local secret = require("apisix.secret")
 
+local clear = require("table.clear")
+local release_vars = core.ctx.release_vars
 local set_vars_meta = core.ctx.set_vars_meta
 local host_set_ctx = host.set_ctx
 local type = type
@@ -75,8 +77,10 @@ local function located(err)
         if not info then
             break
         end
-        if info.currentline > 0 and info.short_src:sub(1, 4) ~= "lua/" then
-            return info.short_src .. ":" .. info.currentline .. ": " .. tostring(err)
+        -- Compiled code does not tell its line when it runs out of memory.
+        local line = info.currentline > 0 and info.currentline or info.linedefined
+        if line >= 0 and info.short_src:sub(1, 4) ~= "lua/" then
+            return info.short_src .. ":" .. line .. ": " .. tostring(err)
         end
     end
     return tostring(err)
@@ -237,20 +241,31 @@ local ctx_meta = {
 }
 
 
-local function new_ctx(plan)
+local function fill_ctx(ctx, plan)
     local info = plan.info
-    local ctx = setmetatable({
-        conf_type = info.conf_type,
-        conf_id = info.conf_id,
-        conf_version = info.conf_version,
-        route_id = info.route_id,
-        route_name = info.route_name,
-        service_id = info.service_id,
-        service_name = info.service_name,
-        plugins = plan.flat,
-        _at = 0,
-    }, ctx_meta)
+    ctx.conf_type = info.conf_type
+    ctx.conf_id = info.conf_id
+    ctx.conf_version = info.conf_version
+    ctx.route_id = info.route_id
+    ctx.route_name = info.route_name
+    ctx.service_id = info.service_id
+    ctx.service_name = info.service_name
+    ctx.plugins = plan.flat
+    ctx._at = 0
     set_vars_meta(ctx)
+    return ctx
+end
+
+
+--- The ctx of a new request. A used one, which Rust already holds for this request, is
+-- emptied and filled again: a table with a few dozen fields is dear to make and to collect.
+local function new_ctx(plan, used)
+    if used then
+        release_vars(used)
+        clear(used)
+        return fill_ctx(used, plan)
+    end
+    local ctx = setmetatable(fill_ctx({}, plan), ctx_meta)
     host_set_ctx(ctx)
     return ctx
 end
@@ -347,8 +362,8 @@ end
 
 
 --- rewrite and access, with the consumer merge between them.
-function _M.access(plan, gplan)
-    local ctx = new_ctx(plan)
+function _M.access(plan, gplan, used)
+    local ctx = new_ctx(plan, used)
     if gplan then
         mark_prefer_route(gplan)
         ctx.global_plan = gplan
@@ -416,9 +431,6 @@ function _M.filter_phase(phase, plan, gplan, ctx, from)
     local list = plan[phase]
     if list then
         run_ignoring(list, ctx, (from > base and from - base or 0) + 1, base)
-    end
-    if phase == "log" then
-        core.ctx.release_vars(ctx)
     end
 end
 

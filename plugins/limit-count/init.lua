@@ -1,20 +1,22 @@
 --- Counting requests: the part of limit-count that other plugins use too.
 -- @module apisix.plugins.limit-count.init
 local core = require("apisix.core")
+local dashed = require("moongate.api.names").dashed
+local host = require("moongate.host")
 local keys = require("moongate.limit_key")
 local plugin = require("apisix.plugin")
 local schemas = require("apisix.plugins.limit-count.schema")
 local windows = require("apisix.plugins.limit-count.window")
 
+local conf_version = host.conf_version
 local find = string.find
 local floor = math.floor
-local get_phase = ngx.get_phase
 local gsub = string.gsub
 local ipairs = ipairs
 local pairs = pairs
 local plugin_metadata = plugin.plugin_metadata
 local resolve_var = core.utils.resolve_var
-local set_header = core.response.set_header
+local set_headers = host.resp_set_numbers
 local setmetatable = setmetatable
 local tonumber = tonumber
 local tostring = tostring
@@ -36,7 +38,8 @@ local _M = {
 -- ---------------------------------------------------------------------------
 -- Answering
 
--- Conf -> rule index or 0 -> the metadata the names were made from, and the names.
+-- Conf -> rule index or 0 -> the version of the metadata the names were made from, and the
+-- names.
 local header_names = setmetatable({}, { __mode = "k" })
 
 
@@ -51,22 +54,23 @@ end
 
 
 local function names_of(conf, rule, plugin_name)
-    local item = plugin_metadata(plugin_name)
-    local metadata = item and item.value or DEFAULT_HEADERS
+    local version = conf_version("plugin_metadata")
     local by_rule = header_names[conf]
     if not by_rule then
         by_rule = {}
         header_names[conf] = by_rule
     end
     local names = by_rule[rule.index]
-    if names and names.metadata == metadata then
+    if names and names.version == version then
         return names
     end
 
+    local item = plugin_metadata(plugin_name)
+    local metadata = item and item.value or DEFAULT_HEADERS
     local prefix = rule.header_prefix
-    names = { metadata = metadata }
+    names = { version = version }
     for field, default in pairs(DEFAULT_HEADERS) do
-        names[field] = prefixed(conf[field] or metadata[field] or default, prefix)
+        names[field] = dashed(prefixed(conf[field] or metadata[field] or default, prefix))
     end
     by_rule[rule.index] = names
     return names
@@ -113,13 +117,13 @@ end
 
 
 local function show(conf, rule, plugin_name, remaining, reset)
-    if not conf.show_limit_quota_header or get_phase() == "log" then
+    if not conf.show_limit_quota_header then
         return
     end
     local names = names_of(conf, rule, plugin_name)
-    set_header(names.limit_header, tostring(rule.count),
-               names.remaining_header, tostring(remaining),
-               names.reset_header, tostring(reset))
+    -- Does nothing if the head of the response has left.
+    set_headers(names.limit_header, rule.count, names.remaining_header, remaining,
+                names.reset_header, reset)
 end
 
 
@@ -131,8 +135,22 @@ local function failed(conf, code, body)
 end
 
 
+-- Plugin -> the dictionary it counts in.
+local dicts = {}
+
+
+local function dict_of(plugin_name)
+    local dict = dicts[plugin_name]
+    if not dict then
+        dict = ngx.shared["plugin-" .. plugin_name]
+        dicts[plugin_name] = dict
+    end
+    return dict
+end
+
+
 local function run(conf, rule, ctx, plugin_name, cost, dry_run)
-    local dict = ngx.shared["plugin-" .. plugin_name]
+    local dict = dict_of(plugin_name)
     if not dict then
         core.log.error("failed to fetch limit.count object: shared dict not found")
         return failed(conf, 500)

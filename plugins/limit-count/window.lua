@@ -1,6 +1,7 @@
 --- Counters in a dictionary that all workers share.
 -- @module apisix.plugins.limit-count.window
 local ceil = math.ceil
+local count_in = require("moongate.host").dict.count
 local floor = math.floor
 local now = ngx.now
 
@@ -14,14 +15,9 @@ end
 
 -- The counter begins with a key's first request and goes when its window is over.
 local function fixed(dict, key, cost, limit, window)
-    local used, err = dict:incr(key, cost, 0, window)
+    local used, reset = count_in(dict, key, cost, 0, window)
     if not used then
-        return nil, err
-    end
-
-    local reset = window
-    if used ~= cost then
-        reset = dict:ttl(key) or 0
+        return nil, reset
     end
     if used > limit then
         return nil, "rejected", reset

@@ -7,7 +7,6 @@ local core = require("apisix.core")
 local host = require("moongate.host")
 
 local ipairs = ipairs
-local pairs = pairs
 
 local STATES = { "active", "accepted", "handled", "reading", "writing", "waiting" }
 
@@ -35,20 +34,16 @@ end
 
 
 local function connections()
-    local stats = host.stats and host.stats()
-    if not stats then
-        return
-    end
+    local stats = host.stats()
     for _, state in ipairs(STATES) do
-        gauges.connections:set(stats[state] or 0, { state })
+        gauges.connections:set(stats[state], { state })
     end
-    gauges.requests:set(stats.requests or 0, {})
+    gauges.requests:set(stats.requests, {})
 end
 
 
 local function dictionaries()
-    local names = host.dict.names
-    for _, name in pairs(names and names() or {}) do
+    for _, name in ipairs(host.dict_names()) do
         local dict = ngx.shared[name]
         if dict then
             gauges.capacity:set(dict:capacity(), { name })

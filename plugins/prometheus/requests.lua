@@ -4,26 +4,19 @@
 -- up once per combination and kept in a tree of tables: a request walks the tree and makes
 -- one call that counts into all of them.
 -- @module apisix.plugins.prometheus.requests
-local core = require("apisix.core")
 local host = require("moongate.host")
 local labels = require("apisix.plugins.prometheus.labels")
-local new_series = require("apisix.plugins.prometheus.series")
-local plugin = require("apisix.plugin")
 
-local get_response_source = core.response.get_response_source
-local gmatch = string.gmatch
+local conf_version = host.conf_version
 local ipairs = ipairs
+local log_facts = host.log_facts
 local match = string.match
-local now = host.time.now
+local new_series = host.metrics.bundle
 local pairs = pairs
-local req_param = host.req_param
-local req_start_time = host.req_start_time
-local resp_status = host.resp_status
 local sub = string.sub
-local tonumber = tonumber
 local tostring = tostring
 local type = type
-local var_get = host.var_get
+local unpack = unpack
 
 -- A model's name comes from the client.
 local MODEL_BYTES_MAX = 128
@@ -36,9 +29,6 @@ local NO_MODELS = {}
 
 local TIMES = { "request", "upstream", "apisix" }
 local DIRECTIONS = { "ingress", "egress" }
-
--- Which of a request's six series are histograms.
-local HISTOGRAMS = { false, true, true, true, false, false }
 
 local metrics
 local extras
@@ -69,22 +59,21 @@ local node_names = {}
 local node_count = 0
 
 
--- The host of the last address tried.
-local function node_of(addresses)
-    if not addresses then
+-- The host of an address.
+local function node_of(address)
+    if not address then
         return ""
     end
-    local node = node_names[addresses]
+    local node = node_names[address]
     if node then
         return node
     end
 
-    local last = match(addresses, "([^%s,]+)%s*$") or ""
-    node = match(last, "^(%[[^%]]*%])") or match(last, "^([^:]*)") or last
+    node = match(address, "^(%[[^%]]*%])") or match(address, "^([^:]*)") or address
     if node_count >= NODES_MAX then
         node_names, node_count = {}, 0
     end
-    node_names[addresses] = node
+    node_names[address] = node
     node_count = node_count + 1
     return node
 end
@@ -122,7 +111,7 @@ local function series_of(key, ctx)
         list[#list + 1] = metrics.bandwidth
         list[#list + 1] = traffic_values("bandwidth", kind, key, ctx)
     end
-    return new_series(list, HISTOGRAMS)
+    return new_series(unpack(list))
 end
 
 -- ---------------------------------------------------------------------------
@@ -164,49 +153,17 @@ local function route_and_service(conf, ctx)
 end
 
 
-local function milliseconds(text)
-    if not text then
-        return nil
-    end
-    local seconds = tonumber(text)
-    if not seconds then
-        -- Several upstreams were tried, one after another.
-        for part in gmatch(text, "[%d.]+") do
-            seconds = (seconds or 0) + (tonumber(part) or 0)
-        end
-    end
-    return seconds and seconds * 1000
-end
-
-
-local function count(series)
-    local latency = (now() - req_start_time()) * 1000
-    local upstream = milliseconds(var_get("upstream_response_time"))
-    local own = latency - (upstream or 0)
-    series:add(1, latency, upstream, own > 0 and own or 0,
-               tonumber(var_get("request_length")) or 0, tonumber(var_get("bytes_sent")) or 0)
-end
-
-
-local key = {}
-
-
--- The series from the tree, where they are kept.
-local function kept_series(ctx)
-    local place = branch(branch(tree, key.route), key.service)
-    place = branch(branch(place, key.consumer), key.node)
-    place = branch(branch(branch(place, key.status), key.source), key.uri)
-    local series = place[key.host]
-    if series then
-        return series
-    end
-
+-- Makes the series of `key` and puts them into the tree.
+local function grow(key, ctx)
     if leaves > LEAVES_MAX then
         forget_tree()
     end
     leaves = leaves + 1
     set_models(key, NO_MODELS)
-    series = series_of(key, ctx)
+    local place = branch(branch(tree, key.route), key.service)
+    place = branch(branch(place, key.consumer), key.node)
+    place = branch(branch(branch(place, key.status), key.source), key.uri)
+    local series = series_of(key, ctx)
     place[key.host] = series
     return series
 end
@@ -219,30 +176,45 @@ function _M.count(conf, ctx)
     if not metrics then
         return
     end
-    local version = plugin.plugin_metadatas.conf_version
+    local version = conf_version("plugin_metadata")
     if version ~= metadata_version then
         metadata_version = version
         disabled = labels.disabled()
         forget_tree()
     end
 
-    key.route, key.service = route_and_service(conf, ctx)
-    key.consumer = ctx.consumer_name or ""
-    key.node = ctx.balancer_ip or node_of(var_get("upstream_addr"))
-    key.uri = req_param("_path") or ""
-    key.host = req_param("_host") or ""
-    key.source = get_response_source(ctx)
-    key.status = resp_status()
+    local status, latency, upstream, received, sent, address, source, uri, name = log_facts()
+    local route, service = route_and_service(conf, ctx)
+    local consumer = ctx.consumer_name or ""
+    local node = ctx.balancer_ip or node_of(address)
+    source = ctx._resp_source or source
+    uri, name = uri or "", name or ""
 
     -- Texts that a client can invent do not go into the tree.
     local assigned = ctx.var._cache
-    if has_extras or assigned.request_type or assigned.llm_model
-       or assigned.request_llm_model then
-        set_models(key, assigned)
-        count(series_of(key, ctx))
-    else
-        count(kept_series(ctx))
+    local invented = has_extras or assigned.request_type or assigned.llm_model
+                     or assigned.request_llm_model
+    local place = not invented and tree[route]
+    place = place and place[service]
+    place = place and place[consumer]
+    place = place and place[node]
+    place = place and place[status]
+    place = place and place[source]
+    place = place and place[uri]
+    local series = place and place[name]
+    if not series then
+        local key = { route = route, service = service, consumer = consumer, node = node,
+                      status = status, source = source, uri = uri, host = name }
+        if invented then
+            set_models(key, assigned)
+            series = series_of(key, ctx)
+        else
+            series = grow(key, ctx)
+        end
     end
+
+    local own = latency - (upstream or 0)
+    series:add(1, latency, upstream, own > 0 and own or 0, received, sent)
 end
 
 

@@ -154,7 +154,8 @@ impl Driver {
         let local = Rc::clone(&self.gate.local.borrow());
         let patience =
             if self.requests == 0 { local.client_header_timeout } else { local.keepalive_timeout };
-        if self.gate.drain.closing.get() || patience.is_zero() && self.requests > 0 {
+        let fresh = self.requests == 0;
+        if patience.is_zero() && !fresh {
             return false;
         }
         let mut deadline = shared.deadline.take();
@@ -163,10 +164,13 @@ impl Driver {
             .limit(
                 patience,
                 poll_fn(|cx| {
-                    if gate.drain.closing.get() {
-                        return Poll::Ready(false);
+                    // What has arrived is answered, also on the way out.
+                    if let Poll::Ready(readable) = shared.conn.poll_readable(cx) {
+                        return Poll::Ready(readable.is_ok());
                     }
-                    shared.conn.poll_readable(cx).map(|readable| readable.is_ok())
+                    let drain = &gate.drain;
+                    let over = if fresh { &drain.closing_fresh } else { &drain.closing };
+                    if over.get() { Poll::Ready(false) } else { Poll::Pending }
                 }),
             )
             .await;

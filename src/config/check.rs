@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     consumer::{self, Consumer},
     item::{Collection, Fingerprint, Item, fingerprint},
-    plugin::{Kept, PluginConf, PluginSet},
+    plugin::{Kept, Owner, PluginConf, PluginSet},
     raw::{Kind, RawDocument, RawItem},
     resource_schema,
     route::Route,
@@ -53,6 +53,9 @@ pub enum Verdict {
 pub trait PluginChecker {
     /// Checks one configuration and fills in its defaults.
     fn check(&mut self, plugin: &str, schema_type: SchemaType, conf: &mut Value) -> Verdict;
+
+    /// Takes the metadata that the document brings, before anything else is checked.
+    fn metadata(&mut self, _: &Collection<Kept>) {}
 
     /// Checks a `vars` expression.
     ///
@@ -114,6 +117,9 @@ pub fn apply(
         run.refusals.push(Refusal { kind, id, line, reason, kept: false });
     }
     let doc = &mut document;
+    // First: a plugin may read its metadata while it checks its other configurations.
+    let plugin_metadata = run.collection(Kind::PluginMetadata, &prev.plugin_metadata, doc);
+    run.checker.metadata(&plugin_metadata);
     let mut next = Snapshot {
         version: prev.version,
         routes: run.collection(Kind::Routes, &prev.routes, doc),
@@ -122,7 +128,7 @@ pub fn apply(
         consumers: run.collection(Kind::Consumers, &prev.consumers, doc),
         plugin_configs: run.collection(Kind::PluginConfigs, &prev.plugin_configs, doc),
         global_rules: run.collection(Kind::GlobalRules, &prev.global_rules, doc),
-        plugin_metadata: run.collection(Kind::PluginMetadata, &prev.plugin_metadata, doc),
+        plugin_metadata,
         consumer_groups: run.collection(Kind::ConsumerGroups, &prev.consumer_groups, doc),
         protos: run.collection(Kind::Protos, &prev.protos, doc),
         ssls: run.collection(Kind::Ssls, &prev.ssls, doc),
@@ -212,7 +218,12 @@ impl Run<'_> {
         let RawItem { id, modified_index, created_index, hash, mut value, .. } = raw;
         check_schema(kind, &id, &mut value)?;
         let old = before.map(|before| &before.typed);
-        let plugins = self.plugins(kind, &id, &mut value, old.map_or(&[], Object::plugins))?;
+        let owner = Owner {
+            key: format!("/apisix/{}/{id}", kind.plural()).into(),
+            version: modified_index.unwrap_or(self.revision),
+        };
+        let plugins =
+            self.plugins((kind, &id), &mut value, &owner, old.map_or(&[], Object::plugins))?;
         self.check_rest(kind, &id, &mut value)?;
         let typed = T::read(&id, &mut value, plugins, old)?;
         if let Value::Object(map) = &mut value {
@@ -227,10 +238,10 @@ impl Run<'_> {
         }
         let created = before.map_or(self.revision, |before| before.created_index);
         Ok(Arc::new(Item {
-            key: format!("/apisix/{}/{id}", kind.plural()).into(),
+            key: owner.key,
             id: id.into(),
             created_index: created_index.unwrap_or(created),
-            modified_index: modified_index.unwrap_or(self.revision),
+            modified_index: owner.version,
             hash,
             value: Arc::new(value),
             typed,
@@ -240,9 +251,9 @@ impl Run<'_> {
     /// Checks each plugin of an object and writes the checked configurations back.
     fn plugins(
         &mut self,
-        kind: Kind,
-        id: &str,
+        (kind, id): (Kind, &str),
         value: &mut Value,
+        owner: &Owner,
         before: &[Arc<PluginConf>],
     ) -> Result<Vec<Arc<PluginConf>>, String> {
         if kind == Kind::PluginMetadata {
@@ -273,7 +284,7 @@ impl Run<'_> {
             let hash = fingerprint(conf);
             let (verdict, checked) = self.verdict(name, schema_type, std::mem::take(conf));
             *conf = (*checked).clone();
-            let keep = PluginConf::keeping(name, hash, &checked, before);
+            let keep = PluginConf::keeping(name, hash, &checked, owner, before);
             match verdict {
                 Verdict::Ok => {}
                 Verdict::Refused(err) => {

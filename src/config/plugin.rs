@@ -16,6 +16,15 @@ pub(super) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The object that holds a plugin's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its key, such as `/apisix/routes/1`.
+    pub key: Arc<str>,
+    /// Its `modifiedIndex` when the configuration came.
+    pub version: u64,
+}
+
 /// A plugin configured on a route, service, consumer or rule.
 #[derive(Debug)]
 pub struct PluginConf {
@@ -30,6 +39,8 @@ pub struct PluginConf {
     pub hash: Fingerprint,
     /// `_meta` of the configuration.
     pub meta: Meta,
+    /// What it is configured on: `_meta.parent` in Lua.
+    pub owner: Owner,
 }
 
 /// `_meta`: what APISIX does with a plugin rather than what the plugin does.
@@ -67,6 +78,7 @@ impl PluginConf {
         name: &str,
         hash: Fingerprint,
         conf: &Arc<Value>,
+        owner: &Owner,
         before: &[Arc<PluginConf>],
     ) -> Arc<PluginConf> {
         let old = before.iter().find(|old| *old.name == *name && old.hash == hash);
@@ -78,6 +90,7 @@ impl PluginConf {
                 conf: Arc::clone(conf),
                 id: next_id(),
                 hash,
+                owner: owner.clone(),
             }),
         }
     }
@@ -117,13 +130,15 @@ mod tests {
     #[test]
     fn an_unchanged_configuration_keeps_its_identity() {
         let conf = Arc::new(json!({"a": 1}));
-        let first = PluginConf::keeping("p", 1, &conf, &[]);
+        let owner = |version| Owner { key: "/apisix/routes/1".into(), version };
+        let first = PluginConf::keeping("p", 1, &conf, &owner(1), &[]);
         let before = [Arc::clone(&first)];
         let equal = Arc::new(json!({"a": 1}));
-        assert!(Arc::ptr_eq(&PluginConf::keeping("p", 1, &equal, &before), &first));
+        assert!(Arc::ptr_eq(&PluginConf::keeping("p", 1, &equal, &owner(2), &before), &first));
         let other = Arc::new(json!({"a": 1, "default": 2}));
-        let changed = PluginConf::keeping("p", 1, &other, &before);
+        let changed = PluginConf::keeping("p", 1, &other, &owner(2), &before);
+        assert_eq!((first.owner.version, changed.owner.version), (1, 2));
         assert!(changed.id > first.id);
-        assert_ne!(PluginConf::keeping("q", 1, &conf, &before).id, first.id);
+        assert_ne!(PluginConf::keeping("q", 1, &conf, &owner(2), &before).id, first.id);
     }
 }

@@ -5,7 +5,9 @@ use serde_json::Value;
 use crate::{
     config::{
         check::{PluginChecker, SchemaType, Verdict},
+        item::Collection,
         local::{Local, PluginMissing},
+        plugin::Kept,
     },
     lua::Vm,
     route::expr::Expr,
@@ -42,6 +44,10 @@ impl PluginChecker for Checker<'_> {
             return Verdict::Ignored;
         }
         Verdict::Unknown
+    }
+
+    fn metadata(&mut self, metadata: &Collection<Kept>) {
+        self.vm.see_metadata(metadata);
     }
 
     fn check_expr(&mut self, rule: &Value) -> Result<(), String> {

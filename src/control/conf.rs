@@ -104,6 +104,7 @@ impl Control {
     pub(super) fn publish(&mut self, applied: Applied, started: Instant) {
         report(&applied);
         self.snapshot = Arc::new(applied.snapshot);
+        self.vm.see(Arc::clone(&self.snapshot));
         let mode = start::mode(&self.local);
         let live = Live::build(Arc::clone(&self.snapshot), mode, Some(&self.live));
         for problem in &live.problems {
@@ -150,13 +151,14 @@ pub(super) fn report(applied: &Applied) {
         log_at!(Level::Warn, "{} [{}]: {}", notice.kind.plural(), notice.id, notice.text);
     }
     for refusal in applied.snapshot.refusals.iter() {
+        // The second half is what APISIX says: people search their logs for it.
         log_at!(
             Level::Error,
-            "{} [{}] is refused{}: {}",
-            refusal.kind.plural(),
-            refusal.id,
-            if refusal.kept { " and stays as it was" } else { "" },
-            refusal.reason
+            "{kind} [{id}] is refused{kept}: failed to check item data of [{kind}] err:{reason}",
+            kind = refusal.kind.plural(),
+            id = refusal.id,
+            kept = if refusal.kept { " and stays as it was" } else { "" },
+            reason = refusal.reason
         );
     }
 }

@@ -26,6 +26,10 @@ use crate::{
     accept::listener,
     config::{Item, item::Collection, local::Local},
     live::Live,
+    log::{
+        target::Target,
+        writer::{Stats, Writer},
+    },
     lua::Vm,
     shared::{counts::Counts, metrics::Registry},
     worker::Common,
@@ -42,6 +46,7 @@ pub(super) struct Board {
     facts: Mutex<Facts>,
     metrics: Arc<Registry>,
     counts: Arc<Counts>,
+    writer: Writer,
     events: Mutex<mpsc::Sender<Event>>,
     strict: bool,
 }
@@ -62,13 +67,14 @@ struct Facts {
 }
 
 impl Board {
-    pub(super) fn new(common: &Common, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(common: &Common, writer: Writer, events: mpsc::Sender<Event>) -> Self {
         Self {
             draining: AtomicBool::new(false),
             live: ArcSwap::new(Arc::clone(&common.live)),
             facts: Mutex::default(),
             metrics: Arc::clone(&common.metrics),
             counts: Arc::clone(&common.counts),
+            writer,
             events: Mutex::new(events),
             strict: common.local.readiness_strict,
         }
@@ -193,6 +199,19 @@ impl Board {
         family("lua_vms", "gauge", "Lua VMs alive", &workers(&counts.vms));
         family("lua_timers", "gauge", "Lua timers waiting or running", &workers(&counts.timers));
         family("lua_bytes", "gauge", "Bytes of Lua memory", &workers(&counts.lua_bytes));
+        let logs = self.writer.stats();
+        let files = |of: fn(&Stats) -> u64| -> Vec<(String, u64)> {
+            let row = |(target, stats): &(Target, Stats)| (file_label(target), of(stats));
+            logs.iter().map(row).collect()
+        };
+        let dropped = files(|stats| stats.dropped_lines);
+        family("log_dropped_lines_total", "counter", "Log lines lost", &dropped);
+        let dropped = files(|stats| stats.dropped_bytes);
+        family("log_dropped_bytes_total", "counter", "Bytes of log lines lost", &dropped);
+        let errors = files(|stats| stats.write_errors);
+        family("log_write_errors_total", "counter", "Failed writes to a log", &errors);
+        let queued = files(|stats| stats.queued_bytes as u64);
+        family("log_queued_bytes", "gauge", "Bytes on their way to a log", &queued);
         out
     }
 
@@ -243,6 +262,13 @@ impl Board {
         sent.map_err(|_| "shutting down".to_owned())?;
         outcome.recv_timeout(RELOAD).map_err(|_| "the reload takes too long".to_owned())?
     }
+}
+
+/// The label that names a log file; a path may hold any character.
+fn file_label(target: &Target) -> String {
+    let path = target.path().display().to_string();
+    let path = path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{{file=\"{path}\"}}")
 }
 
 fn cells(cells: &[AtomicU64]) -> Vec<u64> {

@@ -46,6 +46,9 @@ enum Event {
     Reload(mpsc::Sender<Result<(), String>>),
 }
 
+/// How often idle metric series are looked for.
+const SWEEP: Duration = Duration::from_secs(3);
+
 /// The state of the control thread.
 struct Control {
     prefix: PathBuf,
@@ -118,13 +121,16 @@ impl Control {
         }
     }
 
-    /// The next event; while old configurations are in use, looks after them now and then.
+    /// The next event. Meanwhile: idle metric series go, and while old configurations are in
+    /// use, looks after them more often.
     fn next_event(&mut self, inbox: &mpsc::Receiver<Event>) -> Result<Event, mpsc::RecvTimeoutError> {
         self.free_retired();
-        if self.retired.is_empty() {
-            return inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected);
+        let pause = if self.retired.is_empty() { SWEEP } else { Duration::from_millis(500) };
+        let event = inbox.recv_timeout(pause);
+        if event.is_err() {
+            self.common.metrics.sweep(crate::clock::wall().as_secs());
         }
-        inbox.recv_timeout(Duration::from_millis(500))
+        event
     }
 
     /// Frees configurations that no request holds any more. A worker that dropped the last

@@ -19,7 +19,7 @@ use crate::{
     config::{
         Local, Snapshot,
         env, local,
-        local::{LogLevel, RouterKind, WorkerCount},
+        local::{Format, RouterKind, WorkerCount},
     },
     live::Live,
     log::{
@@ -164,7 +164,7 @@ pub(super) fn check_vm(
         (common.workers, common.workers),
         Arc::clone(&common.live.snapshot),
         Arc::clone(&common.local.raw),
-        (Arc::clone(&common.dicts), Arc::clone(&common.metrics)),
+        common.process(),
         None,
     );
     LocalSet::new().block_on(runtime, async {
@@ -180,12 +180,18 @@ pub(super) fn check_vm(
     })
 }
 
-fn open_logs(prefix: &Path, local: &Local, writer: &Writer) -> Result<writer::LogFile, String> {
-    let rotation = RotateOptions {
+/// How logs are rotated while no plugin says otherwise.
+fn rotation(local: &Local) -> RotateOptions {
+    RotateOptions {
         max_size: local.log.rotate_bytes,
-        max_total_size: local.log.total_bytes_max,
+        // Two files share what all may take: a full access log must not cost the errors.
+        max_total_size: local.log.total_bytes_max / 2,
         ..RotateOptions::default()
-    };
+    }
+}
+
+fn open_logs(prefix: &Path, local: &Local, writer: &Writer) -> Result<writer::LogFile, String> {
+    let rotation = rotation(local);
     let open = |path: &str, class: Class| {
         let target = Target::parse(path, prefix)?;
         if let Some(dir) = target.path().parent() {
@@ -209,6 +215,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         local_offset_s: platform::local_offset_s,
         free_bytes: platform::free_bytes,
     });
+    platform::bound_allocator();
     let config_path = options.config_path();
     let loaded = load_local(options, &config_path)?;
     let local = Arc::new(loaded.local);
@@ -221,6 +228,11 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     for warning in &loaded.warnings {
         log_at!(Level::Warn, "{warning}");
     }
+    let provider = match local.standalone {
+        Format::Yaml => "yaml",
+        Format::Json => "json",
+    };
+    log_at!(Level::Info, "use config_provider: {provider}");
     ClientAddr::new(&local).map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
     let workers = count_workers(&local)?;
     let files = platform::raise_open_files(local.worker_rlimit_nofile);
@@ -235,7 +247,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     for (name, reason) in &vm.broken {
         log_at!(Level::Error, "plugin {name} does not load: {reason}");
     }
-    let board = Arc::new(http::Board::new(&common, events.clone()));
+    let board = Arc::new(http::Board::new(&common, writer.clone(), events.clone()));
     let example = example(options, &config_path, &local);
     let mut control = Control {
         prefix: options.prefix.clone(),
@@ -347,6 +359,12 @@ pub(super) fn taken(addr: SocketAddr, error: &std::io::Error) -> String {
     }
 }
 
+/// What the names of plugins' metrics begin with.
+fn metric_prefix(local: &Local) -> &str {
+    let attr = local.plugin_attr.get("prometheus");
+    attr.and_then(|attr| attr.get("metric_prefix")?.as_str()).unwrap_or("apisix_")
+}
+
 fn common(
     options: &Options,
     local: &Arc<Local>,
@@ -370,7 +388,7 @@ fn common(
         plugins,
         settings: settings(&options.prefix, local),
         dicts: Arc::new(Dicts::new(dicts)),
-        metrics: Arc::new(Registry::new("apisix_", workers)),
+        metrics: Arc::new(Registry::new(metric_prefix(local), workers)),
         counts: Arc::new(Counts::new(workers)),
         balance: Arc::new(balance::Shared::new(clock::now())),
         names: Names::new(resolve::Options {
@@ -382,6 +400,7 @@ fn common(
             ..resolve::Options::default()
         }),
         access,
+        rotation: rotation(local),
         on_error: Arc::new(move |generation, message: &str| {
             let sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // Without a control thread there is nobody to roll anything back.

@@ -138,6 +138,12 @@ pub fn set_file(file: Option<LogFile>) {
     FILE.store(file.map(Arc::new));
 }
 
+/// Where lines go, unless that is the standard error.
+#[must_use]
+pub fn file() -> Option<Arc<LogFile>> {
+    FILE.load_full()
+}
+
 /// Lines graver than or as grave as `level` are written.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);

@@ -136,6 +136,14 @@ impl Vm {
 
     /// Frees what Lua keeps of `x`.
     pub fn detach(x: &mut Exchange) {
+        if x.lua.get::<Slot>().is_none() {
+            return;
+        }
+        if let Some(vm) = slot::of(x).vm.clone()
+            && let Some(ctx) = slot::of(x).ctx.take()
+        {
+            vm.core.spare_ctx(ctx);
+        }
         x.lua.clear::<Slot>();
     }
 
@@ -198,8 +206,8 @@ impl Vm {
             self.late_ctx(plan, x)?;
         }
         let co = self.entry(call.entry())?;
-        let push_plans = |co: &Co| {
-            co.push_ref(&plan_table(plan, x));
+        let push_plans = |co: &Co, x: &Exchange| {
+            co.push_ref(plan_table(plan, x));
             match &plan.globals {
                 Some(globals) => co.push_ref(&globals.table),
                 None => co.push_nil(),
@@ -207,13 +215,18 @@ impl Vm {
         };
         match call {
             Call::Access => {
-                push_plans(&co);
-                return Some((co, 2));
+                push_plans(&co, x);
+                if let Some(spare) = self.core.take_spare_ctx() {
+                    co.push_ref(&spare);
+                    slot::of(x).ctx = Some(spare);
+                }
+                let args = co.count() - 1;
+                return Some((co, args));
             }
-            Call::BodyFilter => push_plans(&co),
+            Call::BodyFilter => push_plans(&co, x),
             _ => {
                 co.push_str(call.name().as_bytes());
-                push_plans(&co);
+                push_plans(&co, x);
             }
         }
         match &x.lua.get::<Slot>()?.ctx {

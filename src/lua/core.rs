@@ -82,6 +82,8 @@ fn without_digits(message: &str) -> String {
 /// One VM of one worker.
 pub(crate) struct Core {
     spare: RefCell<Vec<Co>>,
+    /// `ctx` tables of requests that are over, for the next ones.
+    spare_ctx: RefCell<Vec<Ref>>,
     pending: RefCell<Option<Op>>,
     kills: RefCell<Vec<usize>>,
     sockets: Rc<Sockets>,
@@ -117,6 +119,7 @@ impl Core {
         Ok(Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             spare: RefCell::default(),
+            spare_ctx: RefCell::default(),
             pending: RefCell::default(),
             kills: RefCell::default(),
             sockets: Rc::default(),
@@ -180,6 +183,19 @@ impl Core {
         if spare.len() < SPARE_COROUTINES_MAX {
             spare.push(co);
         }
+    }
+
+    /// Takes back the `ctx` of a request that is over.
+    pub(crate) fn spare_ctx(&self, ctx: Ref) {
+        let mut spare = self.spare_ctx.borrow_mut();
+        if spare.len() < SPARE_COROUTINES_MAX {
+            spare.push(ctx);
+        }
+    }
+
+    /// A used `ctx` for a new request; the runner empties it.
+    pub(crate) fn take_spare_ctx(&self) -> Option<Ref> {
+        self.spare_ctx.borrow_mut().pop()
     }
 
     /// Called by a host function that is about to yield.

@@ -13,8 +13,12 @@ use super::breaker::Limits;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
-    log::error_log::{self, Level},
-    shared::{dicts::Dicts, metrics::Registry},
+    log::{
+        error_log::{self, Level},
+        rotate::RotateOptions,
+        writer::LogFile,
+    },
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
     upstream::resolve::Resolver,
 };
 
@@ -50,6 +54,21 @@ pub struct Raised<'r> {
     pub traceback: &'r str,
 }
 
+/// What the VMs of all workers share.
+#[derive(Clone)]
+pub(crate) struct Process {
+    /// `ngx.shared`.
+    pub(crate) dicts: Arc<Dicts>,
+    /// Metrics of the process.
+    pub(crate) metrics: Arc<Registry>,
+    /// Connections and requests.
+    pub(crate) counts: Arc<Counts>,
+    /// Where access lines go.
+    pub(crate) access: LogFile,
+    /// How logs are rotated while no plugin says otherwise.
+    pub(crate) rotation: RotateOptions,
+}
+
 /// One worker, as Lua sees it.
 pub(crate) struct Env {
     /// Bounds.
@@ -66,10 +85,10 @@ pub(crate) struct Env {
     pub(crate) snapshot: RefCell<Arc<Snapshot>>,
     /// config.yaml, merged over the defaults.
     pub(crate) local: RefCell<Arc<serde_json::Value>>,
-    /// `ngx.shared`.
-    pub(crate) dicts: Arc<Dicts>,
-    /// Metrics of the process.
-    pub(crate) metrics: Arc<Registry>,
+    /// What all workers share.
+    pub(crate) process: Process,
+    /// The code generation that last said how logs are rotated.
+    pub(crate) rotation_by: Cell<u64>,
     /// Name resolution.
     pub(crate) resolver: Option<Rc<Resolver>>,
     /// What all sockets of this worker share.
@@ -85,7 +104,7 @@ impl Env {
         (worker, workers): (usize, usize),
         snapshot: Arc<Snapshot>,
         local: Arc<serde_json::Value>,
-        (dicts, metrics): (Arc<Dicts>, Arc<Registry>),
+        process: Process,
         resolver: Option<Rc<Resolver>>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -96,8 +115,8 @@ impl Env {
             exiting: Cell::new(false),
             snapshot: RefCell::new(snapshot),
             local: RefCell::new(local),
-            dicts,
-            metrics,
+            process,
+            rotation_by: Cell::new(0),
             resolver,
             network: Network::default(),
             on_error: RefCell::default(),

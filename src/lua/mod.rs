@@ -8,6 +8,7 @@
 mod api;
 pub mod breaker;
 mod call;
+mod clean;
 mod core;
 pub mod env;
 mod filter;

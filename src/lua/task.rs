@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    clean,
     core::{Core, Op},
     host::socket::Owner,
     raw::{
@@ -96,6 +97,7 @@ fn no_waiting() -> Failure {
 }
 
 fn failed(core: &Core, message: String, traceback: String) -> Finish {
+    clean::after_failure(core);
     Finish::Failed(match core.watch().take_overrun() {
         // Where it ran away, not where the last `pcall` on the way gave up.
         Some(first) => {

@@ -22,6 +22,9 @@ use crate::{clock, exchange::Exchange};
 /// How long the last requests of an old VM may take before they count as long-lived.
 const LONG: Duration = Duration::from_secs(5);
 
+/// How many times as long a trial may take once there is a request for it.
+const TAKEN: u32 = 10;
+
 /// How often a trial is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -93,7 +96,8 @@ impl Versions {
         trial.take().unwrap_or(serving)
     }
 
-    /// Lets the next request with plugins run on `vm` and waits for its end, at most `patience`.
+    /// Lets the next request with plugins run on `vm` and waits for its end: `patience` for one
+    /// to come, and longer for it to end.
     ///
     /// # Errors
     ///
@@ -101,14 +105,19 @@ impl Versions {
     pub async fn try_out(&self, vm: &Rc<Vm>, patience: Duration) -> Result<(), String> {
         *self.trial.borrow_mut() = Some(Rc::clone(vm));
         let holders = Rc::strong_count(vm);
-        let end = clock::now() + patience;
-        while clock::now() < end {
+        let begun = clock::now();
+        loop {
+            let waiting = self.trial.borrow().is_some();
+            let most = if waiting { patience } else { patience * TAKEN };
+            if begun.elapsed() > most {
+                break;
+            }
             tokio::time::sleep(LOOK).await;
             if vm.first_error().is_some() {
                 break;
             }
             // Taken by a request, which is over again.
-            if self.trial.borrow().is_none() && Rc::strong_count(vm) < holders {
+            if !waiting && Rc::strong_count(vm) < holders {
                 break;
             }
         }

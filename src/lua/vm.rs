@@ -26,8 +26,10 @@ use crate::{
         Item,
         check::SchemaType,
         consumer::Consumer,
-        merge::Merged,
-        plugin::PluginConf,
+        Snapshot,
+        item::Collection,
+        merge::{self, MissingReference},
+        plugin::{Kept, Owner, PluginConf},
         runs::{Matched, Runs},
         upstream::Upstream,
     },
@@ -107,7 +109,7 @@ pub struct Vm {
     /// Plugins in the list that did not, with the reason.
     pub broken: Vec<(String, String)>,
     nothing: Arc<Runs>,
-    with_consumer: RefCell<HashMap<(usize, usize), (Rc<Matched>, Rc<Matched>)>>,
+    with_consumer: RefCell<HashMap<(usize, usize), ConsumerMerge>>,
     upstreams: RefCell<HashMap<String, Arc<Upstream>>>,
     pub(crate) core: Rc<Core>,
     /// The code it runs.
@@ -157,8 +159,8 @@ impl Vm {
             lua,
             &table,
             &api::ApiDeps {
-                dicts: Arc::clone(&env.dicts),
-                metrics: Arc::clone(&env.metrics),
+                dicts: Arc::clone(&env.process.dicts),
+                metrics: Arc::clone(&env.process.metrics),
                 worker: env.worker,
             },
         )?;
@@ -365,9 +367,45 @@ impl Vm {
             let line = format!("conf of plugin {} is refused on this worker: {reason}", conf.name);
             self.core.env.log_lua(5, &line);
         }
+        self.set_parent(&kept, &conf.owner).map_err(text)?;
         let cached = Cached { source: Arc::downgrade(conf), value: kept };
         self.confs.borrow_mut().insert(conf.id, cached);
         Ok(())
+    }
+
+    /// `_meta.parent` of a conf. It lies behind a metatable, so that it is no part of the
+    /// conf's text and a schema that forbids further fields does not see it.
+    fn set_parent(&self, conf: &Ref, owner: &Owner) -> mlua::Result<()> {
+        let lua = self.core.lua();
+        let mlua::Value::Table(conf) = self.core.state().value(conf)? else { return Ok(()) };
+        let meta = match conf.raw_get::<mlua::Value>("_meta")? {
+            mlua::Value::Table(meta) => meta,
+            _ => {
+                let meta = lua.create_table()?;
+                conf.raw_set("_meta", &meta)?;
+                meta
+            }
+        };
+        let (hidden, parent, metatable) =
+            (lua.create_table()?, lua.create_table()?, lua.create_table()?);
+        parent.raw_set("resource_key", &*owner.key)?;
+        parent.raw_set("resource_version", owner.version.to_string())?;
+        hidden.raw_set("parent", parent)?;
+        metatable.raw_set("__index", hidden)?;
+        meta.set_metatable(Some(metatable))
+    }
+
+    /// Lets code outside of requests see `snapshot`.
+    pub(crate) fn see(&self, snapshot: Arc<Snapshot>) {
+        *self.core.env.snapshot.borrow_mut() = snapshot;
+    }
+
+    /// Lets code outside of requests see this metadata before anything else of its snapshot.
+    pub(crate) fn see_metadata(&self, metadata: &Collection<Kept>) {
+        let mut seen = self.core.env.snapshot.borrow_mut();
+        if seen.plugin_metadata.version != metadata.version {
+            Arc::make_mut(&mut seen).plugin_metadata = metadata.clone();
+        }
     }
 
     /// The plan of `merged`, made at its first use; `None` if nothing is to run.
@@ -484,27 +522,36 @@ impl Vm {
         }
     }
 
-    /// A route with its consumer, the same one while neither changed: plans are kept by it.
+    /// A route with its consumer, merged once while neither changed: plans are kept by it.
+    /// `None` if the consumer brings no plugin.
+    ///
+    /// # Errors
+    ///
+    /// The consumer's group does not exist.
     pub(crate) fn with_consumer(
         &self,
         matched: &Rc<Matched>,
         consumer: &Arc<Item<Consumer>>,
-        merged: Merged,
-    ) -> Rc<Matched> {
+        snapshot: &Snapshot,
+    ) -> Result<Option<Rc<Matched>>, MissingReference> {
         let key = (Rc::as_ptr(matched) as usize, Arc::as_ptr(consumer) as usize);
+        let group = consumer.typed.group_id.as_ref().and_then(|id| snapshot.consumer_groups.get(id));
+        let group = group.map(|group| Arc::as_ptr(group) as usize);
         let mut known = self.with_consumer.borrow_mut();
-        if let Some((route, result)) = known.get(&key)
-            && Rc::ptr_eq(route, matched)
-            && same_group(&result.merged, &merged)
+        if let Some(merge) = known.get(&key)
+            && Rc::ptr_eq(&merge.route, matched)
+            && merge.group == group
         {
-            return Rc::clone(result);
+            return Ok(merge.result.clone());
         }
+        let merged = merge::merge_consumer(&matched.merged, consumer, snapshot)?;
+        let result = merged.changed_by_consumer().then(|| Rc::new(Matched::from(merged)));
         if known.len() >= CONSUMER_MERGES_MAX {
             known.clear();
         }
-        let result = Rc::new(Matched::from(merged));
-        known.insert(key, (Rc::clone(matched), Rc::clone(&result)));
-        result
+        let merge = ConsumerMerge { route: Rc::clone(matched), group, result: result.clone() };
+        known.insert(key, merge);
+        Ok(result)
     }
 
     /// The upstream a plugin made under `key` before.
@@ -539,10 +586,10 @@ const CONSUMER_MERGES_MAX: usize = 10_000;
 /// Upstreams made by plugins that a VM remembers.
 const MADE_UPSTREAMS_MAX: usize = 10_000;
 
-fn same_group(a: &Merged, b: &Merged) -> bool {
-    match (&a.consumer_group, &b.consumer_group) {
-        (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
+/// A route merged with a consumer. Holds the route, so its address is not given to another.
+struct ConsumerMerge {
+    route: Rc<Matched>,
+    /// Address of the consumer's group.
+    group: Option<usize>,
+    result: Option<Rc<Matched>>,
 }

@@ -46,7 +46,7 @@ pub enum After {
 
 /// Serves one request: routes it, runs its plugins, proxies it, sends the response, logs.
 pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> After {
-    gate.requests.set(gate.requests.get() + 1);
+    let _running = gate.count();
     let made = match answer(gate, x).await {
         Ok(made) => made,
         Err(error) => Made::Body(rescue(x, &error)),

@@ -167,7 +167,8 @@ impl Filtered {
                     sink.head(x, false).await?;
                     return finish(x, body, sink).await;
                 }
-                if x.chunk.changed {
+                // A length that a plugin took away stays away, as in nginx.
+                if x.chunk.changed && x.response.length.is_some() {
                     x.response.length = eof.then_some(data.len() as u64);
                 }
                 announced = Some(x.response.length);

@@ -32,8 +32,10 @@ pub struct Counts {
     pub lua_bytes: Vec<AtomicU64>,
     /// Open connections per worker.
     pub open: Vec<AtomicU64>,
-    /// Requests per worker.
+    /// Requests per worker, written once a second.
     pub requests: Vec<AtomicU64>,
+    /// Requests in work per worker, written once a second.
+    pub running: Vec<AtomicU64>,
 }
 
 impl Counts {
@@ -44,6 +46,7 @@ impl Counts {
         Self {
             open: cells(),
             requests: cells(),
+            running: cells(),
             vms: cells(),
             timers: cells(),
             lua_bytes: cells(),

@@ -315,6 +315,18 @@ impl Dict {
     /// Fails with [`DictError::NotFound`] without `init`, [`DictError::NotANumber`] on other
     /// types, [`DictError::NoMemory`] if a new entry does not fit.
     pub fn incr(&self, key: &[u8], delta: f64, init: Option<Init>, now_ms: u64) -> Outcome<f64> {
+        let Outcome { result, forcible } = self.count(key, delta, init, now_ms);
+        Outcome { result: result.map(|(value, _)| value), forcible }
+    }
+
+    /// Like [`Dict::incr`]; also returns what [`Dict::ttl`] would say now.
+    pub fn count(
+        &self,
+        key: &[u8],
+        delta: f64,
+        init: Option<Init>,
+        now_ms: u64,
+    ) -> Outcome<(f64, u64)> {
         if let Err(error) = check_key(key) {
             return Outcome::of(Err(error));
         }
@@ -325,7 +337,7 @@ impl Dict {
                 return Outcome::of(Err(DictError::NotANumber));
             };
             *number += delta;
-            return Outcome::of(Ok(*number));
+            return Outcome::of(Ok((*number, entry.expires_ms.saturating_sub(now_ms))));
         }
         let Some(init) = init else { return Outcome::of(Err(DictError::NotFound)) };
         let value = init.value + delta;
@@ -340,7 +352,7 @@ impl Dict {
         if room.result.is_ok() {
             map.put(key.into(), entry);
         }
-        Outcome { result: room.result.map(|()| value), forcible: room.forcible }
+        Outcome { result: room.result.map(|()| (value, init.ttl_ms)), forcible: room.forcible }
     }
 
     /// Milliseconds `key` still lives; 0 if it does not expire.

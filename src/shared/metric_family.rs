@@ -115,6 +115,12 @@ impl Family {
         &self.name
     }
 
+    /// What it counts.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Adds `by` to a counter or gauge. `worker` is the caller's number; any other thread
     /// passes `usize::MAX`.
     ///

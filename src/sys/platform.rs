@@ -48,6 +48,24 @@ pub fn raise_open_files(files: u64) -> u64 {
     limit.rlim_cur
 }
 
+/// Free memory above this at the end of a heap goes back to the system, in bytes.
+const TRIM_BYTES: i32 = 1 << 20;
+
+/// Blocks from this size on are mapped one by one, in bytes.
+const MAP_BYTES: i32 = 512 << 10;
+
+/// Fixes two bounds of the allocator that otherwise grow with the largest block ever freed:
+/// one plugin that once asked for a lot would keep that much memory in the process for good.
+pub fn bound_allocator() {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: changes settings of the allocator, which guards them itself.
+        unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_BYTES) };
+        // SAFETY: as above.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAP_BYTES) };
+    }
+}
+
 /// Collects children that ended; only process 1 gets any it did not start.
 pub fn reap_children() {
     // SAFETY: a null status pointer is allowed; WNOHANG never waits.

@@ -289,12 +289,21 @@ fn take_fields(x: &mut Exchange, head: &mut ResponseHead) {
         .fields
         .get("content-length")
         .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+    // What plugins set before the answer came stands over what the upstream says.
     std::mem::swap(&mut x.response.fields, &mut head.fields);
+    let preset = &head.fields;
     let fields = &mut x.response.fields;
     if fields.get("connection").is_some_and(|value| !is_plain_connection(value)) {
         http1::remove_hop_by_hop(fields);
     }
-    fields.retain(|name, _| !stays_here(name));
+    fields.retain(|name, _| {
+        !stays_here(name)
+            && (preset.is_empty() || name.eq_ignore_ascii_case(b"set-cookie") || !preset.contains(name))
+    });
+    for (name, value) in preset.iter() {
+        // Checked when the plugin set it; only a table that is full refuses.
+        let _ = fields.add(name, value);
+    }
     if let Some(attempt) = x.upstream.attempts.last_mut() {
         attempt.status = x.response.status;
     }

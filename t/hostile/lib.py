@@ -6,6 +6,7 @@ The gateway is the one of MOONGATE_BIN, or target/release/moongate.
 
 import argparse
 import asyncio
+import ctypes
 import os
 import resource
 import shutil
@@ -74,6 +75,12 @@ def raise_open_files(number=20000):
     return limit
 
 
+def end_with_parent():
+    """Runs in the child: the kernel ends it should this process die without stopping it."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 class Gateway:
     """A moongate with a prefix of its own."""
 
@@ -109,7 +116,7 @@ class Gateway:
         environment = {name: value for name, value in os.environ.items()
                        if name not in ("APISIX_WORKER_PROCESSES", "MOONGATE_WORKERS")}
         self.process = subprocess.Popen([binary(), "-p", self.prefix, "start"], stdout=out, stderr=out,
-                                        env=environment, **more)
+                                        env=environment, preexec_fn=end_with_parent, **more)
         end = time.time() + 20
         while time.time() < end:
             if self.process.poll() is not None:

@@ -185,7 +185,7 @@ INITS = {
     "error": "error('on purpose')",
     "error_nil": "error(nil)",
     "hog": "local all = {} for n = 1, 1e9 do all[n] = string.rep('x', 1000) .. n end",
-    "huge": "return #string.rep('x', 2 ^ 31 - 100)",
+    "huge": "local all = string.rep('x', 2 ^ 31 - 100)",
     "recursion": "local function deep(n) return 1 + deep(n) end deep(1)",
 }
 
@@ -224,8 +224,8 @@ def objects(upstream, cases):
         if phase == "filter_func":
             text += "    filter_func: |\n      function(vars) %s return true end\n" % INLINE[kind]
         elif phase == "filter_func_load":
-            text += "    filter_func: |\n      (function() if ngx.worker.id() < ngx.worker.count() then %s end " \
-                    "return function() return true end end)()\n" % INLINE[kind]
+            text += "    filter_func: |\n      function() return true end, (function() " \
+                    "if ngx.worker.id() < ngx.worker.count() then %s end end)()\n" % INLINE[kind]
         elif phase == "pre_function":
             text += "    plugins: {runaway: {_meta: {pre_function: \"return function() %s end\"}}}\n" \
                 % INLINE[kind].replace('"', '\\"')
@@ -311,7 +311,10 @@ class Test:
     async def one(self, phase, kind):
         """One request to one plugin that runs away."""
         name = "%s in %s" % (kind, phase)
-        expected = 200 if phase in ("log", "timer", "worker_check_schema", "pre_function") else 500
+        expected = (200,) if phase in ("log", "timer", "worker_check_schema") else (500,)
+        if phase == "pre_function":
+            # It is called in a pcall; running out of time passes that.
+            expected = (500,) if kind in LOOPS else (200, 500)
         # The machine may be busy with something else: what is too long must be so three times.
         for attempt in range(3):
             size = len(self.gateway.log())
@@ -328,7 +331,7 @@ class Test:
                 break
         status = answer.status if answer else "closed"
         text = self.gateway.log()[size:]
-        fits = status == expected or kind in HARMLESS and status == 200
+        fits = status in expected or kind in HARMLESS and status == 200
         named = kind in HARMLESS and status == 200 or attempt > 0 and phase == "worker_check_schema" \
             or self.named(text, phase, kind)
         detail = "%s, %.0f ms, neighbours %.0f ms" % (status, 1000 * took, 1000 * worst)
@@ -339,7 +342,7 @@ class Test:
     def named(self, text, phase, kind):
         """Whether the log tells where it happened: plugin, route, file, line."""
         if phase == "pre_function":
-            return bool(re.search(r"runaway.*pre_function", text)) and "pre_function:1" in text
+            return bool(re.search(r"plugin runaway.*pre_function:1: ", text)) and "pre_function-" + kind in text
         if phase in ("filter_func", "filter_func_load"):
             return "filter_func:1" in text and "%s-%s" % (phase, kind) in text
         place = r"runaway\.lua:\d+"
@@ -401,11 +404,16 @@ class Test:
         await asyncio.sleep(window)
         normal = len(quiet.since(began)) / window
         path = "/%s-loop" % phase
-        attack = [asyncio.create_task(self.attack(path, n * 0.1)) for n in range(int((10 + window) * 10))]
+        attack = [asyncio.create_task(self.attack(path, n * 0.1)) for n in range(int((10 + 3 * window) * 10))]
         await asyncio.sleep(10)
-        began = time.perf_counter()
-        await asyncio.sleep(window)
-        after = len(quiet.since(began)) / window
+        # The machine may be busy with something else for a moment.
+        after = 0
+        for _ in range(3):
+            began = time.perf_counter()
+            await asyncio.sleep(window)
+            after = max(after, len(quiet.since(began)) / window)
+            if after >= 0.9 * normal:
+                break
         statuses = await asyncio.gather(*attack)
         await quiet.stop()
         self.report.check("sustained loop in %s" % phase, after >= 0.9 * normal and not quiet.failures,

@@ -81,7 +81,7 @@ def rows():
     for value, statuses in (("chunked, chunked", (400,)), ("chunked, identity", (400, 501)), ("identity, chunked", (400, 501)),
                             ("gzip, chunked", (400, 501)), ("xchunked", (400, 501)), ("chunked;q=1", (400, 501)),
                             ("identity", (400, 501)), ("", (400, 501)), ("chunke\x64\x0b", (400, 501)), ("\"chunked\"", (400, 501)),
-                            ("chunked,", (400,)), (",chunked", (400,)), ("gzip", (400, 501)), ("chunked\x00", (400,))):
+                            ("chunked,", (400, 501)), (",chunked", (400, 501)), ("gzip", (400, 501)), ("chunked\x00", (400,))):
         bad("TE %r" % value, post("Transfer-Encoding: %s\r\n" % value, "0\r\n\r\n"), statuses)
     bad("two TE fields", post(CHUNKED + CHUNKED, "0\r\n\r\n"))
     bad("TE identity then chunked", post("Transfer-Encoding: identity\r\n" + CHUNKED, "0\r\n\r\n"), (400, 501))

@@ -3,8 +3,6 @@
 //! `rig` starts the gateway and an upstream; `wire` writes frames by hand for what no
 //! well-behaved client would send.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod hostile;
 mod rig;
 mod wire;

@@ -44,7 +44,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts one; `http` goes into `nginx_config.http`.
     pub async fn start(http: &str) -> Self {
-        let port = PORT.fetch_add(4, Ordering::Relaxed);
+        let port = free_ports();
         let upstream = Upstream::start().await;
         let prefix =
             std::env::temp_dir().join(format!("moongate-http2-{}-{port}", std::process::id()));
@@ -69,7 +69,8 @@ impl Gateway {
 
     async fn wait_until_it_serves(&mut self) {
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        let log = self.prefix.join("logs/error.log");
+        while !fs::read_to_string(&log).unwrap_or_default().contains("is ready") {
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || began.elapsed() > Duration::from_secs(20) {
                 let output = fs::read_to_string(self.prefix.join("logs/output"));
@@ -119,7 +120,11 @@ impl Gateway {
             if let Some(line) = log.lines().find(|line| line.contains(needle)) {
                 return line.to_owned();
             }
-            assert!(began.elapsed() < Duration::from_secs(10), "no {needle:?} in {log}");
+            if began.elapsed() > Duration::from_secs(10) {
+                let errors = fs::read_to_string(self.prefix.join("logs/error.log"));
+                let output = fs::read_to_string(self.prefix.join("logs/output"));
+                panic!("no {needle:?} in {log}\n{errors:?}\n{output:?}");
+            }
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -157,6 +162,17 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.prefix);
+    }
+}
+
+/// The first of four ports in a row that nobody uses.
+fn free_ports() -> u16 {
+    loop {
+        let port = PORT.fetch_add(4, Ordering::Relaxed);
+        let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (port..port + 4).all(free) {
+            return port;
+        }
     }
 }
 

@@ -189,7 +189,15 @@ def memory_kb(pid):
 
 
 def open_files(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """How many files and how many sockets are open."""
+    files = sockets = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            is_socket = os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+        except OSError:
+            continue
+        files, sockets = files + (not is_socket), sockets + is_socket
+    return files, sockets
 
 
 def threads(pid):

@@ -284,7 +284,11 @@ GET /hello
 
 
 
-=== TEST 14: a header does not change the address
+=== TEST 14: a header does not change the address, unless config.yaml trusts the sender
+--- yaml_config
+nginx_config:
+  http:
+    real_ip_from: ["192.0.2.1"]
 --- apisix_yaml
 routes:
   - uri: "/hello"

@@ -225,13 +225,7 @@ function _M.get_response_source(ctx)
     if ctx._resp_source then
         return ctx._resp_source
     end
-    if not ctx._apisix_proxied then
-        return "apisix"
-    end
-
-    local last = _M.get_last_upstream_token(host.var_get("upstream_header_time"))
-    ctx._resp_source = last and last ~= "-" and "upstream" or "nginx"
-    return ctx._resp_source
+    return host.resp_source()
 end
 
 

@@ -18,11 +18,13 @@ local concat = table.concat
 local date = os.date
 local floor = math.floor
 local format = string.format
+local gmatch = string.gmatch
 local next = next
 local ngx_ctx = host.ngx_ctx
 local now = host.time.now
 local pairs = pairs
 local sub = string.sub
+local tonumber = tonumber
 local tostring = tostring
 local type = type
 local update_time = host.time.update
@@ -108,10 +110,21 @@ function _M.inject_get_custom_format_log(func)
 end
 
 
+-- Several upstreams were tried: "0.001, 0.002", or "-" for one that did not answer.
+local function sum(tries)
+    local total
+    for seconds in gmatch(tries, "[%d.]+") do
+        total = (total or 0) + (tonumber(seconds) or 0)
+    end
+    return total
+end
+
+
 --- Milliseconds: of the request, of the upstream (nil without one), of the gateway alone.
 function _M.latency_details_in_ms(ctx)
     local latency = (now() - req.start_time()) * 1000
-    local upstream_seconds = ctx.var.upstream_response_time
+    local tries = ctx.var.upstream_response_time
+    local upstream_seconds = tries and (tonumber(tries) or sum(tries))
     if not upstream_seconds then
         return latency, nil, latency
     end

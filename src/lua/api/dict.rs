@@ -2,19 +2,27 @@
 
 use std::sync::Arc;
 
-use mlua::{Lua, LuaString, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, Table, Value};
 
-use super::{ApiDeps, number_of, raise, string_arg, text_of, type_name};
+use super::{ApiDeps, string_arg};
 use crate::{
     clock,
+    lua::raw::{
+        frame::{Called, Frame, Kind, Outcome as End, Raise},
+        object::{self, Object},
+        state::host_function,
+    },
     shared::dict::{self, Dict, DictError, Found, Init, Life, Outcome, Put},
 };
 
 /// Keys `get_keys` returns when the caller gives no number.
 const KEYS_MAX_DEFAULT: f64 = 1024.0;
 
+const ONE: Called = Ok(End::Return(1));
+
 /// Fills `host.dict`.
 pub(super) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<()> {
+    object::class::<Shared>(lua, methods(lua)?)?;
     let table = lua.create_table()?;
     let dicts = Arc::clone(&deps.dicts);
     // One object per dictionary and VM, so that identity holds.
@@ -25,274 +33,334 @@ pub(super) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<
             return Ok(object);
         }
         let Some(dict) = dicts.get(&name.to_string_lossy()) else { return Ok(Value::Nil) };
-        let object = Value::UserData(lua.create_userdata(Shared(dict))?);
+        let object = object::create(lua, Shared(dict))?;
         made.raw_set(name, &object)?;
         Ok(object)
     })?;
     table.raw_set("get", get)?;
+    let dicts = Arc::clone(&deps.dicts);
+    let names = lua.create_function(move |lua, (): ()| {
+        lua.create_sequence_from(dicts.all().iter().map(|dict| dict.name()))
+    })?;
+    table.raw_set("names", names)?;
+    host_function(lua, &table, "count", count)?;
     host.raw_set("dict", table)
 }
 
 /// The object Lua holds.
 struct Shared(Arc<Dict>);
 
-/// Arguments of the writing methods: key, value, lifetime in seconds, flags.
-type StoreArgs = (Value, Value, Value, Value);
-type Store = fn(&Dict, &[u8], Put<'_>, Life, u64) -> Outcome<()>;
-
-impl UserData for Shared {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("get", |lua, own, key: Value| get(lua, &own.0, key));
-        methods.add_method("get_stale", |lua, own, key: Value| get_stale(lua, &own.0, key));
-        methods.add_method("incr", |lua, own, args: (Value, Value, Value, Value)| {
-            incr(lua, &own.0, args)
-        });
-        let stores: [(&str, Store); 5] = [
-            ("set", Dict::set),
-            ("safe_set", Dict::safe_set),
-            ("add", Dict::add),
-            ("safe_add", Dict::safe_add),
-            ("replace", Dict::replace),
-        ];
-        for (name, write) in stores {
-            methods
-                .add_method(name, move |lua, own, args: StoreArgs| store(lua, &own.0, args, write));
-        }
-        methods.add_method("delete", |lua, own, key: Value| {
-            store(lua, &own.0, (key, Value::Nil, Value::Nil, Value::Nil), Dict::set)
-        });
-        methods.add_method("ttl", |lua, own, key: Value| {
-            with_key(lua, key, |key| {
-                let ttl = own.0.ttl(key, now_ms()).map(|ttl_ms| ttl_ms as f64 / 1000.0);
-                answer(lua, ttl.map(Value::Number))
-            })
-        });
-        methods.add_method("expire", |lua, own, (key, seconds): (Value, Value)| {
-            let Some(ttl_ms) = milliseconds(lua, &seconds)? else {
-                return Err(raise(lua, "bad \"exptime\" argument"));
-            };
-            with_key(lua, key, |key| {
-                answer(lua, own.0.expire(key, ttl_ms, now_ms()).map(|()| Value::Boolean(true)))
-            })
-        });
-        add_lists(methods);
-        methods.add_method("flush_all", |_, own, (): ()| {
-            own.0.flush_all();
-            Ok(())
-        });
-        methods.add_method("flush_expired", |lua, own, max: Value| {
-            let max = number_of(lua, &max).map_or(0, |max| max.max(0.0) as usize);
-            Ok(own.0.flush_expired(max, now_ms()) as f64)
-        });
-        methods.add_method("get_keys", |lua, own, max: Value| {
-            let max = number_of(lua, &max).unwrap_or(KEYS_MAX_DEFAULT).max(0.0) as usize;
-            let keys = own.0.get_keys(max, now_ms());
-            lua.create_sequence_from(keys.into_iter().map(LuaString::wrap))
-        });
-        methods.add_method("capacity", |_, own, (): ()| Ok(own.0.capacity() as f64));
-        methods.add_method("free_space", |_, own, (): ()| Ok(own.0.free_space() as f64));
+impl Object for Shared {
+    fn tag() -> &'static u8 {
+        static TAG: u8 = 1;
+        &TAG
     }
 }
 
-type Push = fn(&Dict, &[u8], Put<'_>, u64) -> Outcome<usize>;
-type Pop = fn(&Dict, &[u8], u64) -> Result<Option<dict::Value>, DictError>;
-
-fn add_lists<M: UserDataMethods<Shared>>(methods: &mut M) {
-    let pushes: [(&str, Push); 2] = [("lpush", Dict::lpush), ("rpush", Dict::rpush)];
-    for (name, push) in pushes {
-        methods.add_method(name, move |lua, own, (key, item): (Value, Value)| {
-            with_key(lua, key, |key| {
-                with_put(&item, |item| {
-                    let outcome = push(&own.0, key, item, now_ms());
-                    answer(lua, outcome.result.map(|len| Value::Number(len as f64)))
-                })
-                .unwrap_or_else(|| answer(lua, Err(DictError::BadValueType)))
-            })
-        });
-    }
-    let pops: [(&str, Pop); 2] = [("lpop", Dict::lpop), ("rpop", Dict::rpop)];
-    for (name, pop) in pops {
-        methods.add_method(name, move |lua, own, key: Value| {
-            with_key(lua, key, |key| {
-                let item = match pop(&own.0, key, now_ms()) {
-                    Ok(Some(item)) => Ok(to_lua(lua, &item)?),
-                    Ok(None) => Ok(Value::Nil),
-                    Err(error) => Err(error),
-                };
-                answer(lua, item)
-            })
-        });
-    }
-    methods.add_method("llen", |lua, own, key: Value| {
-        with_key(lua, key, |key| {
-            let len = own.0.llen(key, now_ms());
-            answer(lua, len.map(|len| Value::Number(len as f64)))
-        })
-    });
+fn methods(lua: &Lua) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    let t = &table;
+    host_function(lua, t, "get", get)?;
+    host_function(lua, t, "get_stale", get_stale)?;
+    host_function(lua, t, "incr", incr)?;
+    host_function(lua, t, "set", |frame| store(frame, "set", Dict::set))?;
+    host_function(lua, t, "safe_set", |frame| store(frame, "safe_set", Dict::safe_set))?;
+    host_function(lua, t, "add", |frame| store(frame, "add", Dict::add))?;
+    host_function(lua, t, "safe_add", |frame| store(frame, "safe_add", Dict::safe_add))?;
+    host_function(lua, t, "replace", |frame| store(frame, "replace", Dict::replace))?;
+    host_function(lua, t, "delete", delete)?;
+    host_function(lua, t, "ttl", ttl)?;
+    host_function(lua, t, "expire", expire)?;
+    host_function(lua, t, "lpush", |frame| push(frame, "lpush", Dict::lpush))?;
+    host_function(lua, t, "rpush", |frame| push(frame, "rpush", Dict::rpush))?;
+    host_function(lua, t, "lpop", |frame| pop(frame, "lpop", Dict::lpop))?;
+    host_function(lua, t, "rpop", |frame| pop(frame, "rpop", Dict::rpop))?;
+    host_function(lua, t, "llen", llen)?;
+    host_function(lua, t, "flush_all", flush_all)?;
+    host_function(lua, t, "flush_expired", flush_expired)?;
+    host_function(lua, t, "get_keys", get_keys)?;
+    host_function(lua, t, "capacity", capacity)?;
+    host_function(lua, t, "free_space", free_space)?;
+    Ok(table)
 }
 
 fn now_ms() -> u64 {
     u64::try_from(clock::wall().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Exactly these results.
-fn results<const N: usize>(values: [Value; N]) -> MultiValue {
-    MultiValue::from_vec(Vec::from(values))
+fn own<'f>(frame: &Frame<'f>, method: &str) -> Result<&'f Dict, Raise> {
+    frame.need_object::<Shared>(1, method).map(|shared| &*shared.0)
 }
 
-/// One result, or nil and the message.
-fn answer(lua: &Lua, result: Result<Value, DictError>) -> mlua::Result<MultiValue> {
-    match result {
-        Ok(value) => Ok(results([value])),
-        Err(error) => Ok(results([Value::Nil, message(lua, error)?])),
+/// Pushes nil and the message.
+fn fail(frame: &mut Frame<'_>, message: &str) -> Called {
+    frame.push_nil();
+    frame.push_str(message.as_bytes());
+    Ok(End::Return(2))
+}
+
+/// Runs `then` with the dictionary and the key that a method was called with; a missing,
+/// empty or overlong key is answered here.
+fn on_key(
+    frame: &mut Frame<'_>,
+    method: &str,
+    then: impl FnOnce(&mut Frame<'_>, &Dict, &[u8]) -> Called,
+) -> Called {
+    let dict = own(frame, method)?;
+    if frame.is_nil(2) {
+        return fail(frame, "nil key");
+    }
+    let key = frame.text(2);
+    match key.len() {
+        0 => fail(frame, DictError::EmptyKey.as_str()),
+        1..=dict::KEY_BYTES_MAX => then(frame, dict, &key),
+        _ => fail(frame, DictError::KeyTooLong.as_str()),
     }
 }
 
-fn message(lua: &Lua, error: DictError) -> mlua::Result<Value> {
-    Ok(Value::String(lua.create_string(error.as_str())?))
-}
-
-/// Runs `then` with the bytes of a key; a missing, empty or overlong one is answered here.
-fn with_key(
-    lua: &Lua,
-    key: Value,
-    then: impl FnOnce(&[u8]) -> mlua::Result<MultiValue>,
-) -> mlua::Result<MultiValue> {
-    if key.is_nil() {
-        let why = Value::String(lua.create_string("nil key")?);
-        return Ok(results([Value::Nil, why]));
-    }
-    let key = text_of(lua, key)?;
-    let key = key.as_bytes();
-    if key.is_empty() {
-        return answer(lua, Err(DictError::EmptyKey));
-    }
-    if key.len() > dict::KEY_BYTES_MAX {
-        return answer(lua, Err(DictError::KeyTooLong));
-    }
-    then(&key)
-}
-
-/// Runs `then` with the value to store; `None` for a type that cannot be stored.
-fn with_put<T>(value: &Value, then: impl FnOnce(Put<'_>) -> T) -> Option<T> {
-    Some(match value {
-        Value::Nil => then(Put::Nil),
-        Value::Boolean(flag) => then(Put::Bool(*flag)),
-        Value::Integer(number) => then(Put::Number(*number as f64)),
-        Value::Number(number) => then(Put::Number(*number)),
-        Value::String(text) => then(Put::Bytes(&text.as_bytes())),
-        _ => return None,
+/// The value to store; `None` for a type that cannot be stored.
+fn put_of<'f>(frame: &Frame<'f>, at: i32) -> Option<Put<'f>> {
+    Some(match frame.kind(at) {
+        Kind::None | Kind::Nil => Put::Nil,
+        Kind::Bool => Put::Bool(frame.truth(at)),
+        Kind::Number => Put::Number(frame.num(at)?),
+        Kind::String => Put::Bytes(frame.str(at)?),
+        Kind::Table | Kind::Function | Kind::Other => return None,
     })
 }
 
-fn to_lua(lua: &Lua, value: &dict::Value) -> mlua::Result<Value> {
-    Ok(match value {
-        dict::Value::Bool(flag) => Value::Boolean(*flag),
-        dict::Value::Number(number) => Value::Number(*number),
-        dict::Value::Bytes(bytes) => Value::String(lua.create_string(bytes)?),
-    })
+fn push_value(frame: &mut Frame<'_>, value: &dict::Value) {
+    match value {
+        dict::Value::Bool(flag) => frame.push_bool(*flag),
+        dict::Value::Number(number) => frame.push_num(*number),
+        dict::Value::Bytes(bytes) => frame.push_str(bytes),
+    }
 }
 
 /// Seconds to milliseconds; `None` for nil and false. A negative time raises.
-fn milliseconds(lua: &Lua, seconds: &Value) -> mlua::Result<Option<u64>> {
-    if matches!(seconds, Value::Nil | Value::Boolean(false)) {
+fn milliseconds(frame: &Frame<'_>, at: i32) -> Result<Option<u64>, Raise> {
+    if !frame.truth(at) {
         return Ok(None);
     }
-    match number_of(lua, seconds) {
+    match frame.num(at) {
         Some(seconds) if seconds >= 0.0 => Ok(Some((seconds * 1000.0) as u64)),
-        _ => Err(raise(lua, "bad \"exptime\" argument")),
+        _ => Err(Raise::new("bad \"exptime\" argument")),
     }
 }
 
-fn get(lua: &Lua, dict: &Dict, key: Value) -> mlua::Result<MultiValue> {
-    with_key(lua, key, |key| match dict.get(key, now_ms()) {
-        Ok(None) => Ok(results([Value::Nil])),
-        Ok(Some(Found { value, flags: 0, .. })) => Ok(results([to_lua(lua, &value)?])),
+fn get(frame: &mut Frame<'_>) -> Called {
+    on_key(frame, "get", |frame, dict, key| match dict.get(key, now_ms()) {
+        Ok(None) => {
+            frame.push_nil();
+            ONE
+        }
         Ok(Some(Found { value, flags, .. })) => {
-            Ok(results([to_lua(lua, &value)?, Value::Number(f64::from(flags))]))
+            push_value(frame, &value);
+            if flags == 0 {
+                return ONE;
+            }
+            frame.push_num(f64::from(flags));
+            Ok(End::Return(2))
         }
-        Err(error) => answer(lua, Err(error)),
+        Err(error) => fail(frame, error.as_str()),
     })
 }
 
-fn get_stale(lua: &Lua, dict: &Dict, key: Value) -> mlua::Result<MultiValue> {
-    with_key(lua, key, |key| match dict.get_stale(key, now_ms()) {
-        Ok(None) => Ok(results([Value::Nil])),
+fn get_stale(frame: &mut Frame<'_>) -> Called {
+    on_key(frame, "get_stale", |frame, dict, key| match dict.get_stale(key, now_ms()) {
+        Ok(None) => {
+            frame.push_nil();
+            ONE
+        }
         Ok(Some(found)) => {
-            let flags = match found.flags {
-                0 => Value::Nil,
-                flags => Value::Number(f64::from(flags)),
-            };
-            Ok(results([to_lua(lua, &found.value)?, flags, Value::Boolean(found.stale)]))
+            push_value(frame, &found.value);
+            match found.flags {
+                0 => frame.push_nil(),
+                flags => frame.push_num(f64::from(flags)),
+            }
+            frame.push_bool(found.stale);
+            Ok(End::Return(3))
         }
-        Err(error) => answer(lua, Err(error)),
+        Err(error) => fail(frame, error.as_str()),
     })
 }
 
-fn store(
-    lua: &Lua,
-    dict: &Dict,
-    (key, value, seconds, flags): StoreArgs,
-    write: Store,
-) -> mlua::Result<MultiValue> {
-    let ttl_ms = milliseconds(lua, &seconds)?.unwrap_or(0);
-    let flags = number_of(lua, &flags).map_or(0, |flags| flags as i64 as u32);
-    with_key(lua, key, |key| {
-        let life = Life { ttl_ms, flags };
-        let outcome = with_put(&value, |value| write(dict, key, value, life, now_ms()));
-        match outcome {
-            None => answer(lua, Err(DictError::BadValueType)),
-            Some(Outcome { result: Ok(()), forcible }) => {
-                Ok(results([Value::Boolean(true), Value::Nil, Value::Boolean(forcible)]))
-            }
-            Some(Outcome { result: Err(error), forcible }) => {
-                let why = message(lua, error)?;
-                Ok(results([Value::Boolean(false), why, Value::Boolean(forcible)]))
-            }
+type Store = fn(&Dict, &[u8], Put<'_>, Life, u64) -> Outcome<()>;
+
+/// `store(key, value, seconds, flags)`
+fn store(frame: &mut Frame<'_>, method: &str, write: Store) -> Called {
+    let ttl_ms = milliseconds(frame, 4)?.unwrap_or(0);
+    let flags = frame.num(5).map_or(0, |flags| flags as i64 as u32);
+    on_key(frame, method, |frame, dict, key| match put_of(frame, 3) {
+        None => fail(frame, DictError::BadValueType.as_str()),
+        Some(value) => {
+            let outcome = write(dict, key, value, Life { ttl_ms, flags }, now_ms());
+            push_stored(frame, outcome)
         }
     })
 }
 
-fn incr(
-    lua: &Lua,
-    dict: &Dict,
-    (key, delta, init, init_ttl): (Value, Value, Value, Value),
-) -> mlua::Result<MultiValue> {
-    let number = |value: &Value, name: &str| {
-        number_of(lua, value).ok_or_else(|| {
-            let got = type_name(value);
-            raise(lua, &format!("bad {name} arg: number expected, got {got}"))
+fn push_stored(frame: &mut Frame<'_>, outcome: Outcome<()>) -> Called {
+    frame.push_bool(outcome.result.is_ok());
+    match outcome.result {
+        Ok(()) => frame.push_nil(),
+        Err(error) => frame.push_str(error.as_str().as_bytes()),
+    }
+    frame.push_bool(outcome.forcible);
+    Ok(End::Return(3))
+}
+
+fn delete(frame: &mut Frame<'_>) -> Called {
+    on_key(frame, "delete", |frame, dict, key| {
+        push_stored(frame, dict.set(key, Put::Nil, Life::default(), now_ms()))
+    })
+}
+
+/// What `incr` was called with, beside dictionary and key.
+fn increment(frame: &Frame<'_>) -> Result<(f64, Option<Init>), Raise> {
+    let number = |at: i32, name: &str| {
+        frame.num(at).ok_or_else(|| {
+            let got = frame.type_name(at);
+            Raise(format!("bad {name} arg: number expected, got {got}"))
         })
     };
-    let delta = number(&delta, "value")?;
-    let init = match init {
-        Value::Nil | Value::Boolean(false) => None,
-        other => Some(number(&other, "init")?),
-    };
-    let ttl_s = match init_ttl {
-        Value::Nil => 0.0,
-        other => {
-            let ttl_s = number(&other, "init_ttl")?;
-            if ttl_s < 0.0 {
-                return Err(raise(lua, "bad \"init_ttl\" argument"));
-            }
-            if init.is_none() {
-                let why = "must provide \"init\" when providing \"init_ttl\"";
-                return Err(raise(lua, why));
-            }
-            ttl_s
-        }
-    };
-    let start = init.map(|value| Init { value, ttl_ms: (ttl_s * 1000.0) as u64 });
-    with_key(lua, key, |key| {
-        let outcome = dict.incr(key, delta, start, now_ms());
+    let delta = number(3, "value")?;
+    let init = if frame.truth(4) { Some(number(4, "init")?) } else { None };
+    if frame.is_nil(5) {
+        return Ok((delta, init.map(|value| Init { value, ttl_ms: 0 })));
+    }
+    let ttl_s = number(5, "init_ttl")?;
+    if ttl_s < 0.0 {
+        return Err(Raise::new("bad \"init_ttl\" argument"));
+    }
+    match init {
+        Some(value) => Ok((delta, Some(Init { value, ttl_ms: (ttl_s * 1000.0) as u64 }))),
+        None => Err(Raise::new("must provide \"init\" when providing \"init_ttl\"")),
+    }
+}
+
+/// `incr(key, delta, init, init_ttl)`
+fn incr(frame: &mut Frame<'_>) -> Called {
+    let (delta, init) = increment(frame)?;
+    on_key(frame, "incr", |frame, dict, key| {
+        let outcome = dict.incr(key, delta, init, now_ms());
         match outcome.result {
-            Ok(value) if init.is_none() => Ok(results([Value::Number(value)])),
-            Ok(value) => {
-                let forcible = Value::Boolean(outcome.forcible);
-                Ok(results([Value::Number(value), Value::Nil, forcible]))
+            Ok(value) => frame.push_num(value),
+            Err(error) => return fail(frame, error.as_str()),
+        }
+        if init.is_none() {
+            return ONE;
+        }
+        frame.push_nil();
+        frame.push_bool(outcome.forcible);
+        Ok(End::Return(3))
+    })
+}
+
+/// `count(dict, key, delta, init, init_ttl)`: like `incr`, and in the same step how many
+/// seconds the counter still lives, 0 for ever. Returns both, or nil and why not.
+fn count(frame: &mut Frame<'_>) -> Called {
+    let (delta, init) = increment(frame)?;
+    on_key(frame, "count", |frame, dict, key| {
+        match dict.count(key, delta, init, now_ms()).result {
+            Ok((value, ttl_ms)) => {
+                frame.push_num(value);
+                frame.push_num(ttl_ms as f64 / 1000.0);
+                Ok(End::Return(2))
             }
-            Err(error) => answer(lua, Err(error)),
+            Err(error) => fail(frame, error.as_str()),
         }
     })
+}
+
+fn ttl(frame: &mut Frame<'_>) -> Called {
+    on_key(frame, "ttl", |frame, dict, key| match dict.ttl(key, now_ms()) {
+        Ok(ttl_ms) => {
+            frame.push_num(ttl_ms as f64 / 1000.0);
+            ONE
+        }
+        Err(error) => fail(frame, error.as_str()),
+    })
+}
+
+fn expire(frame: &mut Frame<'_>) -> Called {
+    let Some(ttl_ms) = milliseconds(frame, 3)? else {
+        return Err(Raise::new("bad \"exptime\" argument"));
+    };
+    on_key(frame, "expire", |frame, dict, key| match dict.expire(key, ttl_ms, now_ms()) {
+        Ok(()) => {
+            frame.push_bool(true);
+            ONE
+        }
+        Err(error) => fail(frame, error.as_str()),
+    })
+}
+
+type Push = fn(&Dict, &[u8], Put<'_>, u64) -> Outcome<usize>;
+type Pop = fn(&Dict, &[u8], u64) -> Result<Option<dict::Value>, DictError>;
+
+fn push(frame: &mut Frame<'_>, method: &str, push: Push) -> Called {
+    on_key(frame, method, |frame, dict, key| match put_of(frame, 3) {
+        None => fail(frame, DictError::BadValueType.as_str()),
+        Some(item) => push_len(frame, push(dict, key, item, now_ms()).result),
+    })
+}
+
+fn push_len(frame: &mut Frame<'_>, len: Result<usize, DictError>) -> Called {
+    match len {
+        Ok(len) => frame.push_num(len as f64),
+        Err(error) => return fail(frame, error.as_str()),
+    }
+    ONE
+}
+
+fn pop(frame: &mut Frame<'_>, method: &str, pop: Pop) -> Called {
+    on_key(frame, method, |frame, dict, key| {
+        match pop(dict, key, now_ms()) {
+            Ok(Some(item)) => push_value(frame, &item),
+            Ok(None) => frame.push_nil(),
+            Err(error) => return fail(frame, error.as_str()),
+        }
+        ONE
+    })
+}
+
+fn llen(frame: &mut Frame<'_>) -> Called {
+    on_key(frame, "llen", |frame, dict, key| push_len(frame, dict.llen(key, now_ms())))
+}
+
+fn flush_all(frame: &mut Frame<'_>) -> Called {
+    own(frame, "flush_all")?.flush_all();
+    Ok(End::Return(0))
+}
+
+fn flush_expired(frame: &mut Frame<'_>) -> Called {
+    let dict = own(frame, "flush_expired")?;
+    let max = frame.num(2).map_or(0, |max| max.max(0.0) as usize);
+    frame.push_num(dict.flush_expired(max, now_ms()) as f64);
+    ONE
+}
+
+fn get_keys(frame: &mut Frame<'_>) -> Called {
+    let dict = own(frame, "get_keys")?;
+    let max = frame.num(2).unwrap_or(KEYS_MAX_DEFAULT).max(0.0) as usize;
+    let keys = dict.get_keys(max, now_ms());
+    frame.push_table(keys.len(), 0);
+    for (key, at) in keys.iter().zip(1..) {
+        frame.push_str(key);
+        frame.set_index(at);
+    }
+    ONE
+}
+
+fn capacity(frame: &mut Frame<'_>) -> Called {
+    let dict = own(frame, "capacity")?;
+    frame.push_num(dict.capacity() as f64);
+    ONE
+}
+
+fn free_space(frame: &mut Frame<'_>) -> Called {
+    let dict = own(frame, "free_space")?;
+    frame.push_num(dict.free_space() as f64);
+    ONE
 }

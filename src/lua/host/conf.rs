@@ -16,7 +16,7 @@ use mlua::{Lua, Table, Value};
 use super::{NONE, ONE, push_failure};
 use crate::{
     config::{
-        Item, Snapshot, merge,
+        Item, Snapshot,
         item::Collection,
         raw::Kind,
         runs::Matched,
@@ -78,6 +78,7 @@ pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
     let state = core.state();
     state.host_function(table, "matched_route", matched_route)?;
     state.host_function(table, "merge_consumer", merge_consumer)?;
+    state.host_function(table, "upstream_reuse", upstream_reuse)?;
     state.host_function(table, "upstream_set", upstream_set)?;
     state.host_function(table, "upstream_select_id", upstream_select_id)?;
     state.host_function(table, "balancer_address", balancer_address)
@@ -240,17 +241,11 @@ fn merge_consumer(frame: &mut Frame<'_>) -> Called {
         return NONE;
     };
     let Some(consumer) = snapshot.consumers.get(&name) else { return NONE };
-    let merged = match merge::merge_consumer(&matched.merged, consumer, &snapshot) {
-        Ok(merged) => merged,
-        Err(missing) => {
-            return Err(Raise(format!("{} [{}] of consumer {name} does not exist", missing.kind, missing.id)));
-        }
-    };
-    if !merged.changed_by_consumer() {
-        return NONE;
-    }
     let vm = slot::of(x).vm.clone().ok_or_else(|| Raise::new("no plan is bound"))?;
-    let matched = vm.with_consumer(&matched, consumer, merged);
+    let merged = vm.with_consumer(&matched, consumer, &snapshot).map_err(|missing| {
+        Raise(format!("{} [{}] of consumer {name} does not exist", missing.kind, missing.id))
+    })?;
+    let Some(matched) = merged else { return NONE };
     let plan = vm
         .plan(&matched.runs, x.globals.as_deref())
         .map_err(|failure| Raise(failure.message))?
@@ -261,7 +256,28 @@ fn merge_consumer(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
-/// `upstream_set(conf, key)`: an upstream that a plugin made.
+/// `upstream_reuse(key, id)`: the upstream that `upstream_set` made under `key`, if it is
+/// still the one with this id; false if the conf must be handed over again.
+fn upstream_reuse(frame: &mut Frame<'_>) -> Called {
+    let (key, id) = (frame.need_str(1, "upstream_reuse")?, frame.num(2));
+    let x = frame.exchange()?;
+    let known = slot::of(x).vm.as_ref().and_then(|vm| vm.made_upstream(std::str::from_utf8(key).ok()?));
+    let same = known.filter(|upstream| Some(number(upstream.id)) == id);
+    frame.push_bool(same.is_some());
+    if let (Some(upstream), Ok(key)) = (same, std::str::from_utf8(key)) {
+        x.upstream.chosen = Some(upstream);
+        x.upstream.chosen_key = Some(key.into());
+    }
+    ONE
+}
+
+#[allow(clippy::cast_precision_loss)] // Counted up from 1: stays far below 2^52.
+fn number(id: u64) -> f64 {
+    id as f64
+}
+
+/// `upstream_set(conf, key)`: an upstream that a plugin made. Its id, or nil and what is
+/// wrong with it.
 fn upstream_set(frame: &mut Frame<'_>) -> Called {
     let core = frame.core()?;
     let kept = frame.keep(1)?;
@@ -279,9 +295,9 @@ fn upstream_set(frame: &mut Frame<'_>) -> Called {
             if let Some(vm) = vm {
                 vm.remember_upstream(&key, &upstream);
             }
+            frame.push_num(number(upstream.id));
             x.upstream.chosen = Some(upstream);
             x.upstream.chosen_key = Some(key.into());
-            frame.push_bool(true);
             ONE
         }
         Err(reason) => push_failure(frame, &reason),

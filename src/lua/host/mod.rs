@@ -6,6 +6,7 @@
 mod conf;
 mod flow;
 mod instance;
+mod process;
 mod request;
 mod response;
 pub(crate) mod socket;
@@ -36,6 +37,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     flow::register(core, table)?;
     conf::register(core, table)?;
     instance::register(core, table)?;
+    process::register(core, table)?;
     sync::register(core, table)?;
     socket::register(core, table)
 }

@@ -1,6 +1,6 @@
 //! `host.resp_*`, `host.print`, `host.chunk`: the response as plugins read and change it.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
 
@@ -21,7 +21,9 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "resp_headers", resp_headers)?;
     state.host_function(table, "resp_set_header", resp_set_header)?;
     state.host_function(table, "resp_add_header", resp_add_header)?;
+    state.host_function(table, "resp_set_numbers", resp_set_numbers)?;
     state.host_function(table, "resp_source", resp_source)?;
+    state.host_function(table, "log_facts", log_facts)?;
     state.host_function(table, "headers_sent", headers_sent)?;
     state.host_function(table, "print", print)?;
     state.host_function(table, "chunk", chunk)?;
@@ -143,15 +145,94 @@ fn resp_add_header(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
+/// `resp_set_numbers(name, number, name, number, ...)`: sets a header for each number.
+/// False, and nothing set, if the head has left.
+fn resp_set_numbers(frame: &mut Frame<'_>) -> Called {
+    let count = frame.count();
+    let fields = match frame.exchange()? {
+        x if x.response.head_sent => {
+            frame.push_bool(false);
+            return ONE;
+        }
+        x => &mut x.response.fields,
+    };
+    let mut text = Vec::with_capacity(24);
+    for at in (1..count).step_by(2) {
+        let name = std::str::from_utf8(frame.need_str(at, "header")?)
+            .map_err(|_| Raise::new("bad header name: not UTF-8"))?;
+        text.clear();
+        write_number(&mut text, frame.need_num(at + 1, "header")?);
+        request::put(fields, name, &text, true)?;
+    }
+    frame.push_bool(true);
+    ONE
+}
+
+/// Appends a number; quickly if it has at most two decimals.
+#[allow(clippy::float_cmp)] // Whether the hundredths are exactly the number.
+fn write_number(out: &mut Vec<u8>, number: f64) {
+    let cents = (number.abs() * 100.0).round();
+    if cents > 9e15 || cents / 100.0 != number.abs() {
+        out.extend_from_slice(number.to_string().as_bytes());
+        return;
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // In range, see above.
+    let cents = cents as u64;
+    if number < 0.0 && cents > 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(cents / 100).as_bytes());
+    let digit = |value: u64| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    match cents % 100 {
+        0 => {}
+        rest if rest % 10 == 0 => out.extend_from_slice(&[b'.', digit(rest / 10)]),
+        rest => out.extend_from_slice(&[b'.', digit(rest / 10), digit(rest)]),
+    }
+}
+
+/// What metrics count of a request, in one call: status; milliseconds since the request came;
+/// milliseconds of all tries of the upstream together, or nil; bytes received; bytes sent;
+/// the last address tried, or nil; who made the response; the matched `_path` and `_host`, or
+/// nil.
+fn log_facts(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    let milliseconds = |time: Duration| {
+        let whole = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        f64::from(whole)
+    };
+    let attempts = &x.upstream.attempts;
+    let last = attempts.last();
+    frame.push_num(f64::from(x.response.status));
+    frame.push_num(milliseconds(x.lasted()));
+    match attempts.iter().filter_map(|attempt| attempt.response_time).reduce(|a, b| a + b) {
+        Some(time) => frame.push_num(milliseconds(time)),
+        None => frame.push_nil(),
+    }
+    #[allow(clippy::cast_precision_loss)] // Far below 2^52.
+    {
+        frame.push_num(x.request_length as f64);
+        frame.push_num(x.response.bytes_sent as f64);
+    }
+    push_option(frame, last.map(|attempt| attempt.addr_text.as_bytes()))?;
+    frame.push_str(source_of(x));
+    push_option(frame, x.params.get(b"_path"))?;
+    push_option(frame, x.params.get(b"_host"))?;
+    Ok(Outcome::Return(9))
+}
+
 /// Who made the response, as `core.response.get_response_source` names it.
 fn resp_source(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
-    frame.push_str(match x.response.origin {
+    frame.push_str(source_of(x));
+    ONE
+}
+
+fn source_of(x: &Exchange) -> &'static [u8] {
+    match x.response.origin {
         Origin::Upstream => b"upstream",
         Origin::Failure => b"nginx",
         Origin::Gateway | Origin::None => b"apisix",
-    });
-    ONE
+    }
 }
 
 fn headers_sent(frame: &mut Frame<'_>) -> Called {

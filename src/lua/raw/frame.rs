@@ -5,6 +5,7 @@
 //! after every Rust value of the call was dropped, and yields for functions that wait.
 
 use std::{
+    borrow::Cow,
     ffi::{c_int, c_void},
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,9 +18,14 @@ use super::{
     co::{Co, Ref},
     current,
     heap::Heap,
+    object::{self, Object},
     state::MARK,
 };
 use crate::{exchange::Exchange, lua::core::Core};
+
+/// Most texts [`Frame::with_texts`] takes.
+pub(crate) const TEXTS_MAX: usize = 48;
+const TEXTS_SLOTS: c_int = TEXTS_MAX as c_int + 4;
 
 /// What a host function ends with.
 pub(crate) enum Outcome {
@@ -112,7 +118,11 @@ impl<'f> Frame<'f> {
         match self.kind(at) {
             // SAFETY: the value is a number.
             Kind::Number => Some(unsafe { ffi::lua_tonumber(self.lua, at) }),
-            Kind::String => std::str::from_utf8(self.str(at)?).ok()?.trim().parse().ok(),
+            // SAFETY: any index is acceptable.
+            Kind::String if unsafe { ffi::lua_isnumber(self.lua, at) } != 0 => {
+                // SAFETY: the value is a string that is a number.
+                Some(unsafe { ffi::lua_tonumber(self.lua, at) })
+            }
             _ => None,
         }
     }
@@ -122,6 +132,43 @@ impl<'f> Frame<'f> {
         self.num(at).ok_or_else(|| {
             Raise(format!("bad argument #{at} to '{name}' (number expected, got {})", self.type_name(at)))
         })
+    }
+
+    /// What `tostring` prints, but for metamethods.
+    pub(crate) fn text(&self, at: c_int) -> Cow<'f, [u8]> {
+        if let Some(text) = self.str(at) {
+            return Cow::Borrowed(text);
+        }
+        match self.kind(at) {
+            Kind::None | Kind::Nil => Cow::Borrowed(b"nil"),
+            Kind::Bool => Cow::Borrowed(if self.truth(at) { b"true" } else { b"false" }),
+            _ => {
+                // SAFETY: any index is acceptable.
+                let address = unsafe { ffi::lua_topointer(self.lua, at) };
+                Cow::Owned(format!("{}: {address:p}", self.type_name(at)).into_bytes())
+            }
+        }
+    }
+
+    /// The Rust value that argument `at` is.
+    pub(crate) fn object<T: Object>(&self, at: c_int) -> Option<&'f T> {
+        // SAFETY: host functions have room for LUA_MINSTACK values and push few of them
+        // before they read their arguments, which stay on the stack.
+        unsafe { object::read(self.lua, at) }
+    }
+
+    /// Like [`Frame::object`], raising for anything else.
+    pub(crate) fn need_object<T: Object>(&self, at: c_int, name: &str) -> Result<&'f T, Raise> {
+        self.object(at).ok_or_else(|| {
+            Raise(format!("bad argument #{at} to '{name}' (object expected, got {})", self.type_name(at)))
+        })
+    }
+
+    /// Gives `value` to Lua; its type was declared with [`object::class`].
+    pub(crate) fn push_object<T: Object>(&mut self, value: T) {
+        self.room();
+        // SAFETY: there is room; the heap refuses nothing now.
+        unsafe { object::fill(self.lua, || Some(value)) };
     }
 
     /// Lua's truth of argument `at`.
@@ -208,6 +255,41 @@ impl<'f> Frame<'f> {
     /// The array part of the table at `at`, as strings; stops at the first gap.
     pub(crate) fn strings(&mut self, at: c_int) -> Vec<Vec<u8>> {
         (1..).map_while(|n| self.item(at, n)).collect()
+    }
+
+    /// Calls `then` with the array part of the table at `at` as texts, which are copied only
+    /// if they are no strings; stops at the first gap. No table is an empty array.
+    ///
+    /// # Errors
+    ///
+    /// What `then` returns, or that there are more than [`TEXTS_MAX`].
+    pub(crate) fn with_texts<R>(
+        &mut self,
+        at: c_int,
+        then: impl FnOnce(&[Cow<'_, [u8]>]) -> R,
+    ) -> Result<R, Raise> {
+        let top = self.count();
+        let mut texts: [Cow<'_, [u8]>; TEXTS_MAX] = [const { Cow::Borrowed(&[]) }; TEXTS_MAX];
+        let mut len = 0;
+        // SAFETY: the stack grows; the heap refuses nothing now.
+        unsafe { ffi::lua_checkstack(self.lua, TEXTS_SLOTS) };
+        while self.kind(at) == Kind::Table {
+            // SAFETY: a table is at `at`, and there is room for TEXTS_MAX + 1 values.
+            unsafe { ffi::lua_rawgeti(self.lua, at, len as i64 + 1) };
+            if self.kind(-1) == Kind::Nil {
+                break;
+            }
+            let Some(text) = texts.get_mut(len) else {
+                return Err(Raise(format!("more than {TEXTS_MAX} values")));
+            };
+            // Stays on the stack until `then` is through.
+            *text = self.text(-1);
+            len += 1;
+        }
+        let result = then(&texts[..len]);
+        // SAFETY: drops what was pushed above.
+        unsafe { ffi::lua_settop(self.lua, top) };
+        Ok(result)
     }
 
     /// Keeps argument `at` alive beyond the call.

@@ -21,7 +21,9 @@ pub(crate) struct Heap {
     soft_bytes_max: usize,
     /// Depth of host functions now running; above 0 nothing is refused.
     in_host: Cell<u32>,
-    refused: Cell<u64>,
+    refused: Cell<bool>,
+    /// A clean-up is under way.
+    cleaning: Cell<bool>,
     /// Below this address the C stack may not be when Lua asks for memory. LuaJIT bounds the
     /// depth of one coroutine only: without this, coroutines that start coroutines from C
     /// functions would end the process.
@@ -36,7 +38,8 @@ impl Heap {
             resume_bytes_max,
             soft_bytes_max,
             in_host: Cell::new(0),
-            refused: Cell::new(0),
+            refused: Cell::new(false),
+            cleaning: Cell::new(false),
             stack_floor: stack_floor(),
         }
     }
@@ -46,9 +49,17 @@ impl Heap {
         self.used.get()
     }
 
-    /// How often an allocation was refused.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.get()
+    /// Whether an allocation was refused since the last clean-up. Asking begins one.
+    pub(crate) fn wants_cleaning(&self) -> bool {
+        self.refused.get() && !self.cleaning.replace(true)
+    }
+
+    /// Garbage was collected: hands what is free to the system.
+    pub(crate) fn cleaned(&self) {
+        self.refused.set(false);
+        self.cleaning.set(false);
+        // SAFETY: no preconditions.
+        unsafe { libc::malloc_trim(0) };
     }
 
     pub(crate) fn over_soft_limit(&self) -> bool {
@@ -130,19 +141,36 @@ pub(super) unsafe extern "C" fn alloc(
     let heap = unsafe { &*ud.cast::<Heap>() };
     let old = if block.is_null() { 0 } else { old };
     if new == 0 {
-        // SAFETY: `block` is null or came from `realloc` below.
-        unsafe { libc::free(block) };
+        if old > 0 {
+            // SAFETY: `block` came from here with this size.
+            unsafe { std::alloc::dealloc(block.cast(), layout(old)) };
+        }
         heap.used.set(heap.used.get().saturating_sub(old));
         return ptr::null_mut();
     }
-    if !heap.allows(old, new) {
-        heap.refused.set(heap.refused.get() + 1);
+    if new > BLOCK_BYTES_MAX || !heap.allows(old, new) {
+        heap.refused.set(true);
         return ptr::null_mut();
     }
-    // SAFETY: `block` is null or came from here; `new` is not 0.
-    let moved = unsafe { libc::realloc(block, new) };
+    let moved = if old == 0 {
+        // SAFETY: `new` is not 0.
+        unsafe { std::alloc::alloc(layout(new)) }
+    } else {
+        // SAFETY: `block` came from here with size `old`; `new` is not 0.
+        unsafe { std::alloc::realloc(block.cast(), layout(old), new) }
+    };
     if !moved.is_null() {
         heap.used.set((heap.used.get() + new).saturating_sub(old));
     }
-    moved
+    moved.cast()
+}
+
+/// A layout may not be larger than this.
+const BLOCK_BYTES_MAX: usize = isize::MAX as usize - 4096;
+
+/// What Lua needs of a block: it aligns nothing beyond 16 bytes.
+fn layout(bytes: usize) -> std::alloc::Layout {
+    const ALIGN: usize = 16;
+    // Larger ones than `BLOCK_BYTES_MAX` are refused before, so this never falls back.
+    std::alloc::Layout::from_size_align(bytes, ALIGN).unwrap_or(std::alloc::Layout::new::<u128>())
 }

@@ -19,6 +19,7 @@ pub(crate) mod co;
 pub(crate) mod current;
 pub(crate) mod frame;
 pub(crate) mod heap;
+pub(crate) mod object;
 mod place;
 pub(crate) mod state;
 pub(crate) mod watch;

@@ -27,12 +27,15 @@ pub(super) unsafe fn of(lua: *mut ffi::lua_State) -> Option<String> {
         }
         // SAFETY: `frame` was filled by lua_getstack; these two questions push nothing.
         let known = unsafe { ffi::lua_getinfo(lua, c"Sl".as_ptr(), &raw mut frame) };
-        if known == 0 || frame.currentline <= 0 {
+        // A function of C has no line of definition.
+        if known == 0 || frame.currentline <= 0 && frame.linedefined < 0 {
             continue;
         }
+        // Compiled code does not tell its line when it runs out of memory: then the function's.
+        let line = if frame.currentline > 0 { frame.currentline } else { frame.linedefined };
         // SAFETY: lua_getinfo ends `short_src` with a NUL.
         let source = unsafe { CStr::from_ptr(frame.short_src.as_ptr()) }.to_string_lossy();
-        let place = format!("{source}:{}", frame.currentline);
+        let place = format!("{source}:{line}");
         if !source.starts_with(WRAPPERS) {
             return Some(place);
         }

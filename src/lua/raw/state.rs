@@ -73,9 +73,7 @@ impl State {
     where
         F: Fn(&mut Frame<'_>) -> Called + Copy + 'static,
     {
-        // SAFETY: `c_function` makes functions that keep every rule of `raw`.
-        let function = unsafe { self.lua().create_c_function(c_function(body)) }?;
-        table.raw_set(name, function)
+        host_function(self.lua(), table, name, body)
     }
 
     /// The value that host functions yield, for Lua code that resumes coroutines itself.
@@ -121,6 +119,25 @@ impl State {
         // SAFETY: no resume runs, so finalizers run as plain calls on the main thread.
         unsafe { ffi::lua_gc(self.raw(), what, 200) != 0 }
     }
+}
+
+/// Puts host function `body` into `table` under `name`, for functions that need no [`State`].
+///
+/// # Errors
+///
+/// When Lua has no memory for it.
+pub(crate) fn host_function<F>(
+    lua: &mlua::Lua,
+    table: &mlua::Table,
+    name: &str,
+    body: F,
+) -> mlua::Result<()>
+where
+    F: Fn(&mut Frame<'_>) -> Called + Copy + 'static,
+{
+    // SAFETY: `c_function` makes functions that keep every rule of `raw`.
+    let function = unsafe { lua.create_c_function(c_function(body)) }?;
+    table.raw_set(name, function)
 }
 
 impl Drop for Owned {

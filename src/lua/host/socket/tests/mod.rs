@@ -16,14 +16,15 @@ use tokio::{
 };
 
 use crate::{
+    log::{rotate::RotateOptions, writer::LogFile},
     lua::{
         Vm,
-        env::{Env, Settings},
+        env::{Env, Process, Settings},
         loader::{Generation, Places},
         raw::current::Phase,
         task::{self, Finish},
     },
-    shared::{dicts::Dicts, metrics::Registry},
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
     upstream::resolve::{Names, Options, Resolver, hosts},
 };
 
@@ -68,7 +69,13 @@ impl Bench {
             (0, 1),
             Arc::default(),
             Arc::new(local),
-            (Arc::new(Dicts::new([])), Arc::new(Registry::new("test_", 1))),
+            Process {
+                dicts: Arc::new(Dicts::new([])),
+                metrics: Arc::new(Registry::new("test_", 1)),
+                counts: Arc::new(Counts::new(1)),
+                access: LogFile::off(),
+                rotation: RotateOptions::off(),
+            },
             Some(resolver),
         );
         let generation = Arc::new(Generation::new(1, Places::default()));
