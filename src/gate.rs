@@ -78,7 +78,9 @@ pub struct Gate {
     pub client_addr: RefCell<Rc<ClientAddr>>,
     /// Objects and router.
     pub live: RefCell<Rc<Arc<Live>>>,
+    #[allow(clippy::redundant_allocation)] // A request counts on this worker's `Rc` alone.
     snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    #[allow(clippy::redundant_allocation)] // As above.
     globals: RefCell<Option<Rc<Arc<Runs>>>>,
     /// The VMs, among them the one that serves new requests.
     pub vms: Versions,
@@ -90,6 +92,7 @@ pub struct Gate {
     pub shared: Arc<balance::Shared>,
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
+    #[allow(clippy::vec_box)] // The boxes are what is kept.
     spare: RefCell<Vec<Box<Exchange>>>,
     /// Captures of the router, reused from request to request.
     pub params: RefCell<crate::route::Params>,
@@ -184,6 +187,9 @@ impl Gate {
     /// Takes back an exchange whose request is over.
     pub fn recycle(&self, mut x: Box<Exchange>) {
         x.head.fields.shrink(16 << 10);
+        x.response.fields.shrink(16 << 10);
+        x.response.printed.clear();
+        x.response.printed.shrink_to(16 << 10);
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE_EXCHANGES_MAX {
             spare.push(x);
@@ -222,6 +228,10 @@ impl Gate {
     }
 
     /// The balancer state of an upstream, made at its first use.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a target from being made of it, such as a certificate that is none.
     pub fn target(
         &self,
         upstream: &Arc<crate::config::upstream::Upstream>,

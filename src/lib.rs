@@ -6,14 +6,14 @@
 
 // The way of a request.
 pub mod accept;
-pub mod parse;
-pub mod pipeline;
-pub mod route;
-pub mod phase;
 pub mod balance;
-pub mod upstream;
-pub mod rescue;
 pub mod log;
+pub mod parse;
+pub mod phase;
+pub mod pipeline;
+pub mod rescue;
+pub mod route;
+pub mod upstream;
 
 // What it travels with and through.
 pub mod exchange;
@@ -21,13 +21,13 @@ pub mod http1;
 pub mod lua;
 
 // State, and who brings it.
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod gate;
 pub mod live;
 pub mod shared;
-pub mod control;
 pub mod worker;
-pub mod cli;
 
 // Vocabulary.
 pub mod clock;

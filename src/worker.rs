@@ -24,19 +24,36 @@ use tokio::{
 };
 
 use crate::{
-    accept::{h1, listener::{self, Peers}},
+    accept::{
+        h1,
+        listener::{self, Peers},
+    },
     balance,
     config::{Local, local},
     gate::{Gate, Parts},
     http1::HeadLimits,
     limits::LUA_STACK_BYTES,
     live::Live,
-    log::{access::AccessLog, error_log::Level, format::Escape, rotate::RotateOptions, writer::{LineBuffer, LogFile}},
+    log::{
+        access::AccessLog,
+        error_log::Level,
+        format::Escape,
+        rotate::RotateOptions,
+        writer::{LineBuffer, LogFile},
+    },
     log_at,
+    lua::{
+        self, Vm,
+        env::{Env, Process},
+        loader::Generation,
+    },
     parse::client_addr::ClientAddr,
-    lua::{self, Vm, env::{Env, Process}, loader::Generation},
     shared::counts::Counts,
-    upstream::{Client, pool::Pool, resolve::{Names, Resolver}},
+    upstream::{
+        Client,
+        pool::Pool,
+        resolve::{Names, Resolver},
+    },
 };
 
 /// What a worker can be told.
@@ -96,6 +113,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a new VM waits for a request to try it out.
 const TRIAL: Duration = Duration::from_millis(20);
 
+/// Takes the generation and the message of an uncaught error.
+pub type OnError = Arc<dyn Fn(u64, &str) + Send + Sync>;
+
 /// What all workers share.
 #[derive(Clone)]
 pub struct Common {
@@ -126,7 +146,7 @@ pub struct Common {
     /// How logs are rotated while no plugin says otherwise.
     pub rotation: RotateOptions,
     /// Tells the control thread of an uncaught error: generation and message.
-    pub on_error: Arc<dyn Fn(u64, &str) + Send + Sync>,
+    pub on_error: OnError,
     /// How many workers there are.
     pub workers: usize,
 }
@@ -197,8 +217,7 @@ fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
     Env::new(
         common.settings.clone(),
         (number, common.workers),
-        Arc::clone(&common.live.snapshot),
-        Arc::clone(&common.local.raw),
+        (Arc::clone(&common.live.snapshot), Arc::clone(&common.local.raw)),
         common.process(),
         Some(resolver),
     )
@@ -228,7 +247,10 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         local: Rc::new((*common.local).clone()),
         live: Arc::clone(&common.live),
         vm,
-        client: Client { pool: Pool::new(common.local.upstream_keepalive.max(1) * 4), limits: answer_limits() },
+        client: Client {
+            pool: Pool::new(common.local.upstream_keepalive.max(1) * 4),
+            limits: answer_limits(),
+        },
         resolver,
         shared: Arc::clone(&common.balance),
         access,
@@ -240,7 +262,12 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
     let peers = Rc::new(own.peers);
     for listener in own.listeners {
         let gate = Rc::clone(&worker.gate);
-        tokio::task::spawn_local(listener::accept(gate, listener, Rc::clone(&peers), stopped.clone()));
+        tokio::task::spawn_local(listener::accept(
+            gate,
+            listener,
+            Rc::clone(&peers),
+            stopped.clone(),
+        ));
     }
     // The starter may have given up; then the process ends soon.
     let _ = own.ready.send(Ok(()));
@@ -301,7 +328,8 @@ fn access_log(common: &Common) -> Result<AccessLog, String> {
     };
     let lines = (!common.access.is_off())
         .then(|| LineBuffer::new(common.access.clone(), LineBuffer::BYTES));
-    AccessLog::new(&settings.format, escape, lines).map_err(|error| format!("access_log_format: {error}"))
+    AccessLog::new(&settings.format, escape, lines)
+        .map_err(|error| format!("access_log_format: {error}"))
 }
 
 /// Whether a VM is loaded beside requests that want to be served.
@@ -368,8 +396,11 @@ impl Worker {
             Order::Commit(changed, done) => {
                 if let Some(vm) = self.prepared.take() {
                     let reload = self.gate.local.borrow().reload.clone();
-                    let window =
-                        if reload.rollback_on_error { reload.rollback_window } else { Duration::ZERO };
+                    let window = if reload.rollback_on_error {
+                        reload.rollback_window
+                    } else {
+                        Duration::ZERO
+                    };
                     self.gate.vms.commit(vm, &changed, window);
                 }
                 let _ = done.send(());
@@ -470,7 +501,11 @@ impl Worker {
             gate.drain.close();
         }
         if gate.connections.get() > 0 {
-            log_at!(Level::Notice, "{} connections cut at the end of worker_shutdown_timeout", gate.connections.get());
+            log_at!(
+                Level::Notice,
+                "{} connections cut at the end of worker_shutdown_timeout",
+                gate.connections.get()
+            );
         }
     }
 

@@ -90,9 +90,8 @@ fn a_symlink_swap_is_seen_as_kubernetes_makes_it() {
 
 #[test]
 fn json_is_read_where_config_yaml_says_so() {
-    let prefix = Prefix::new(
-        "deployment: {role: data_plane, role_data_plane: {config_provider: json}}",
-    );
+    let prefix =
+        Prefix::new("deployment: {role: data_plane, role_data_plane: {config_provider: json}}");
     let (one, two) = (upstream("one"), upstream("two"));
     let objects = |port: u16| {
         format!(
@@ -237,7 +236,10 @@ fn workers_are_counted_by_file_by_variable_and_by_affinity() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
     let first = list.trim().split([',', '-']).next().unwrap();
-    command.args(["-c", first, env!("CARGO_BIN_EXE_moongate"), "-p"]).arg(&prefix.path).arg("start");
+    command
+        .args(["-c", first, env!("CARGO_BIN_EXE_moongate"), "-p"])
+        .arg(&prefix.path)
+        .arg("start");
     let gateway = prefix.start_as(command);
     assert_eq!(workers(&gateway), 1);
     gateway.logs("1 workers by ");

@@ -36,8 +36,7 @@ impl Prefix {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("moongate-t-{}-{count}", std::process::id());
         let [port, status, control, metrics] = free_ports();
-        let prefix =
-            Self { path: std::env::temp_dir().join(name), port, status, control, metrics };
+        let prefix = Self { path: std::env::temp_dir().join(name), port, status, control, metrics };
         fs::create_dir_all(prefix.path.join("plugins")).unwrap();
         prefix.config(more);
         prefix
@@ -137,7 +136,8 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn comes(&self, path: &str, status: u16, body: &str) {
         let good = || {
-            answer(self.prefix.port, path).is_some_and(|got| got.0 == status && got.1.contains(body))
+            answer(self.prefix.port, path)
+                .is_some_and(|got| got.0 == status && got.1.contains(body))
         };
         assert!(until(good), "{path} answers {:?}\n{}", self.get(path), self.log());
     }

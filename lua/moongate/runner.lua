@@ -67,23 +67,13 @@ local function pre_function_of(text)
 end
 
 
---- An error with its place, also if it is no text or was raised without one.
-local function located(err)
+--- An error with its place; where it was raised without one, that of `func`.
+local function located(err, func)
     if type(err) == "string" and err:find("^[^\n]-:%d+: ") then
         return err
     end
-    for level = 2, 20 do
-        local info = debug.getinfo(level, "Sl")
-        if not info then
-            break
-        end
-        -- Compiled code does not tell its line when it runs out of memory.
-        local line = info.currentline > 0 and info.currentline or info.linedefined
-        if line >= 0 and info.short_src:sub(1, 4) ~= "lua/" then
-            return info.short_src .. ":" .. line .. ": " .. tostring(err)
-        end
-    end
-    return tostring(err)
+    local info = debug.getinfo(func, "S")
+    return info.short_src .. ":" .. info.linedefined .. ": " .. tostring(err)
 end
 
 
@@ -106,10 +96,10 @@ local function guarded(func, meta, key)
             return
         end
         if before then
-            local ok, err = xpcall(before, located, conf, ctx)
+            local ok, err = pcall(before, conf, ctx)
             if not ok then
                 core.log.error("pre_function execution for plugin ", ctx._plugin_name,
-                               " failed: ", err)
+                               " failed: ", located(err, before), ", route: ", ctx.route_id)
             end
         end
         return func(conf, ctx)

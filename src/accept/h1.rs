@@ -207,8 +207,13 @@ impl Driver {
         loop {
             let parsed = {
                 let buf = shared.buf.borrow();
-                if self.requests == 0 && buf.first() == Some(&b'P') && PREFACE.starts_with(&buf[..buf.len().min(PREFACE.len())]) {
-                    if buf.len() >= PREFACE.len() { return Arrived::Preface }
+                if self.requests == 0
+                    && buf.first() == Some(&b'P')
+                    && PREFACE.starts_with(&buf[..buf.len().min(PREFACE.len())])
+                {
+                    if buf.len() >= PREFACE.len() {
+                        return Arrived::Preface;
+                    }
                     Ok(Progress::Partial)
                 } else if buf.is_empty() {
                     Ok(Progress::Partial)

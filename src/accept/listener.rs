@@ -89,7 +89,8 @@ pub async fn accept(
     // not know of the last ones yet, so the socket itself is asked.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, _)) = listener.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+        let stream =
+            stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
         if let Ok(stream) = stream {
             place(&gate, &peers, stream);
         }
@@ -98,7 +99,10 @@ pub async fn accept(
 
 async fn pause(gate: &Gate, error: &io::Error) {
     // Per-connection errors such as ECONNABORTED need no pause.
-    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+    if matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    ) {
         Counts::add(&gate.counts.accept_pauses);
         log_at!(Level::Crit, "accept() failed, pausing for {} ms: {error}", PAUSE.as_millis());
         tokio::time::sleep(PAUSE).await;

@@ -6,7 +6,10 @@ mod h2;
 pub mod listener;
 mod stage;
 
-use std::{rc::Rc, sync::atomic::{AtomicU64, Ordering}};
+use std::{
+    rc::Rc,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     exchange::ConnInfo,

@@ -100,10 +100,16 @@ fn run() -> ExitCode {
         Verb::Reload => process::signal(&args.prefix, libc::SIGHUP),
         Verb::Test => test::run(&options(false)),
         Verb::Plugin { verb: PluginVerb::New { name } } => plugin::new(&args.prefix, &name),
-        Verb::Plugin { verb: PluginVerb::Check { files } } => plugin::check(&options(false), &files),
+        Verb::Plugin { verb: PluginVerb::Check { files } } => {
+            plugin::check(&options(false), &files)
+        }
         Verb::Health => health::run(&options(false)),
         Verb::Version => {
-            process::say(&format!("moongate {} (APISIX {})", crate::VERSION, crate::APISIX_VERSION));
+            process::say(&format!(
+                "moongate {} (APISIX {})",
+                crate::VERSION,
+                crate::APISIX_VERSION
+            ));
             Ok(())
         }
     };

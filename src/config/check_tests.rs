@@ -195,6 +195,18 @@ fn plugins_that_are_off_are_left_out_with_a_word() {
 }
 
 #[test]
+fn metadata_is_in_force_before_other_objects_are_checked() {
+    let route = json!([{"id": 1, "uri": "/a", "plugins": {"needs-metadata": {}}}]);
+    let without = apply_to(&Snapshot::default(), json!({"routes": route})).snapshot;
+    assert!(without.routes.get("1").is_none());
+    let root = json!({"routes": route, "plugin_metadata": [{"id": "needs-metadata", "x": 1}]});
+    let with = apply_to(&without, root).snapshot;
+    assert_eq!(*with.refusals, []);
+    let owner = &with.routes.get("1").unwrap().typed.plugins[0].owner;
+    assert_eq!((&*owner.key, owner.version), ("/apisix/routes/1", 2));
+}
+
+#[test]
 fn the_list_of_plugins_comes_with_the_document() {
     let first = apply_to(&Snapshot::default(), json!({"plugins": [{"name": "a"}]})).snapshot;
     assert_eq!((first.version, first.plugins.as_ref().unwrap()[0].name.as_str()), (1, "a"));

@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use super::check::{PluginChecker, SchemaType, Verdict};
+use super::{
+    check::{PluginChecker, SchemaType, Verdict},
+    item::Collection,
+    plugin::Kept,
+};
 
 /// Knows plugins by what their names say.
 #[derive(Debug, Default)]
@@ -11,6 +15,8 @@ pub(super) struct Names {
     pub(super) calls: usize,
     /// Written as `default` into each configuration that has none.
     pub(super) default: u64,
+    /// How many objects the metadata has that is in force.
+    pub(super) metadata: usize,
 }
 
 impl PluginChecker for Names {
@@ -19,6 +25,7 @@ impl PluginChecker for Names {
         match plugin {
             "gone" => Verdict::Unknown,
             "off" => Verdict::Ignored,
+            "needs-metadata" if self.metadata == 0 => Verdict::Refused("no metadata".into()),
             _ if conf.get("bad").is_some() => {
                 Verdict::Refused(format!("property \"bad\" is bad ({schema_type:?})"))
             }
@@ -29,6 +36,10 @@ impl PluginChecker for Names {
                 Verdict::Ok
             }
         }
+    }
+
+    fn metadata(&mut self, metadata: &Collection<Kept>) {
+        self.metadata = metadata.len();
     }
 
     fn check_expr(&mut self, rule: &Value) -> Result<(), String> {

@@ -136,7 +136,9 @@ impl Control {
         let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
         match file::read(&path, self.local.standalone, &self.local.limits, &env::process) {
             Ok(document) => Ok(Some(document)),
-            Err(_) if Kind::ALL.into_iter().all(|kind| self.snapshot.kind_len(kind) == 0) => Ok(None),
+            Err(_) if Kind::ALL.into_iter().all(|kind| self.snapshot.kind_len(kind) == 0) => {
+                Ok(None)
+            }
             Err(error) => Err(format!("the stored confs cannot be checked: {error}")),
         }
     }

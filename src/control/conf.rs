@@ -43,7 +43,8 @@ impl Control {
                 // The control thread may have ended.
                 let _ = events.send(Event::Objects);
             });
-            watchers.push(watcher.map_err(|error| format!("cannot watch {}: {error}", dir.display()))?);
+            watchers
+                .push(watcher.map_err(|error| format!("cannot watch {}: {error}", dir.display()))?);
         }
         if self.local.reload.watch {
             let trees: Vec<Watched> = self

@@ -110,7 +110,8 @@ impl Board {
 
     /// Routes that are configured with a plugin that is not there.
     fn degraded(&self) -> Vec<String> {
-        let broken: Vec<String> = self.facts().broken.iter().map(|(name, _)| name.clone()).collect();
+        let broken: Vec<String> =
+            self.facts().broken.iter().map(|(name, _)| name.clone()).collect();
         if broken.is_empty() {
             return Vec::new();
         }
@@ -372,13 +373,10 @@ async fn reload(board: Arc<Board>, request: &Request<Incoming>) -> Answer {
     }
     match tokio::task::spawn_blocking(move || board.reload()).await {
         Ok(Ok(())) => text(StatusCode::OK, "text/plain", "done"),
-        Ok(Err(reason)) => {
-            json_answer(StatusCode::BAD_REQUEST, &json!({"error_msg": reason}))
+        Ok(Err(reason)) => json_answer(StatusCode::BAD_REQUEST, &json!({"error_msg": reason})),
+        Err(error) => {
+            json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"error_msg": error.to_string()}))
         }
-        Err(error) => json_answer(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({"error_msg": error.to_string()}),
-        ),
     }
 }
 
@@ -398,9 +396,11 @@ async fn answer(
     Ok(match face {
         Face::Status => status(&board, &request),
         Face::Control => control(board, &request).await,
-        Face::Metrics(uri) if request.uri().path() == &*uri => {
-            text(StatusCode::OK, "text/plain; version=0.0.4", board.metrics.render() + &board.own_metrics())
-        }
+        Face::Metrics(uri) if request.uri().path() == &*uri => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            board.metrics.render() + &board.own_metrics(),
+        ),
         Face::Metrics(_) => not_found(),
     })
 }
@@ -448,7 +448,10 @@ pub(super) fn serve(board: Arc<Board>, local: &Local) -> Result<(), String> {
         }
         runtime.block_on(local);
     };
-    thread::Builder::new().name("control-http".into()).spawn(run).map_err(|error| error.to_string())?;
+    thread::Builder::new()
+        .name("control-http".into())
+        .spawn(run)
+        .map_err(|error| error.to_string())?;
     Ok(())
 }
 
@@ -461,7 +464,8 @@ async fn accept(board: Arc<Board>, socket: std::net::TcpListener, face: Face) {
         };
         let (board, face) = (Arc::clone(&board), face.clone());
         tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&board), face.clone(), request));
+            let service =
+                service_fn(move |request| answer(Arc::clone(&board), face.clone(), request));
             // What a client of these listeners breaks is its own affair.
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())

@@ -17,8 +17,8 @@ use std::{
 };
 
 pub use checker::Checker;
-pub use start::{Options, checking, checking_plugins};
 pub(crate) use start::pid_file;
+pub use start::{Options, checking, checking_plugins};
 
 use crate::{
     config::{Local, Snapshot, local},
@@ -123,7 +123,10 @@ impl Control {
 
     /// The next event. Meanwhile: idle metric series go, and while old configurations are in
     /// use, looks after them more often.
-    fn next_event(&mut self, inbox: &mpsc::Receiver<Event>) -> Result<Event, mpsc::RecvTimeoutError> {
+    fn next_event(
+        &mut self,
+        inbox: &mpsc::Receiver<Event>,
+    ) -> Result<Event, mpsc::RecvTimeoutError> {
         self.free_retired();
         let pause = if self.retired.is_empty() { SWEEP } else { Duration::from_millis(500) };
         let event = inbox.recv_timeout(pause);
@@ -136,9 +139,8 @@ impl Control {
     /// Frees configurations that no request holds any more. A worker that dropped the last
     /// reference would stand still: 100,000 routes take a while.
     fn free_retired(&mut self) {
-        let held = |live: &Arc<Live>| {
-            Arc::strong_count(live) > 1 || Arc::strong_count(&live.snapshot) > 1
-        };
+        let held =
+            |live: &Arc<Live>| Arc::strong_count(live) > 1 || Arc::strong_count(&live.snapshot) > 1;
         self.retired.retain(held);
     }
 
@@ -152,7 +154,11 @@ impl Control {
                 }
                 let restart = local::restart_keys(&self.local, &loaded.local);
                 if !restart.is_empty() {
-                    log_at!(Level::Warn, "these changed keys need a restart: {}", restart.join(", "));
+                    log_at!(
+                        Level::Warn,
+                        "these changed keys need a restart: {}",
+                        restart.join(", ")
+                    );
                 }
                 self.local = Arc::new(loaded.local);
                 self.common.local = Arc::clone(&self.local);
@@ -185,7 +191,8 @@ impl Control {
         self.board.draining.store(true, Ordering::SeqCst);
         self.order(|| Order::Announce);
         let until = Instant::now() + delay;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero())
+        {
             if let Ok(Event::Signal(signals::Signal::Fast | signals::Signal::Graceful)) =
                 inbox.recv_timeout(left)
             {
@@ -206,7 +213,8 @@ impl Control {
 
     fn end_now(&mut self) {
         start::remove_pid_file(&self.prefix);
-        self.writer.shutdown(Duration::from_secs(2));
+        // Lines that a stuck disk does not take in that time are lost.
+        let _ = self.writer.shutdown(Duration::from_secs(2));
         // Threads that still serve would keep the process; what they do is lost on purpose.
         std::process::exit(0);
     }

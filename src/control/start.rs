@@ -17,8 +17,7 @@ use crate::{
     accept::listener::{self, Peers},
     balance, clock,
     config::{
-        Local, Snapshot,
-        env, local,
+        Local, Snapshot, env, local,
         local::{Format, RouterKind, WorkerCount},
     },
     live::Live,
@@ -162,8 +161,7 @@ pub(super) fn check_vm(
     let env = Env::new(
         common.settings.clone(),
         (common.workers, common.workers),
-        Arc::clone(&common.live.snapshot),
-        Arc::clone(&common.local.raw),
+        (Arc::clone(&common.live.snapshot), Arc::clone(&common.local.raw)),
         common.process(),
         None,
     );
@@ -233,7 +231,8 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         Format::Json => "json",
     };
     log_at!(Level::Info, "use config_provider: {provider}");
-    ClientAddr::new(&local).map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
+    ClientAddr::new(&local)
+        .map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
     let workers = count_workers(&local)?;
     let files = platform::raise_open_files(local.worker_rlimit_nofile);
     log_at!(Level::Info, "open files: {files}");
@@ -302,9 +301,8 @@ fn load_local(options: &Options, path: &Path) -> Result<local::Loaded, String> {
     } else {
         local::parse("", "(built-in defaults)", &env::process)
     };
-    result.map_err(|problems| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })
+    result
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn count_workers(local: &Local) -> Result<usize, String> {
@@ -372,14 +370,19 @@ fn common(
     access: writer::LogFile,
     events: &mpsc::Sender<Event>,
 ) -> Common {
-    let dicts = local.shared_dicts.iter().map(|(name, bytes)| {
-        (name.as_str(), usize::try_from(*bytes).unwrap_or(usize::MAX))
-    });
+    let dicts = local
+        .shared_dicts
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), usize::try_from(*bytes).unwrap_or(usize::MAX)));
     let snapshot = Arc::new(Snapshot::default());
     let live = Arc::new(Live::build(snapshot, mode(local), None));
     let generation = Arc::new(Generation::new(1, places(&options.prefix, local)));
     let plugins = Arc::new(local.plugins.clone());
-    let code = Code { generation: Arc::clone(&generation), plugins: local.plugins.clone(), broken: vec![] };
+    let code = Code {
+        generation: Arc::clone(&generation),
+        plugins: local.plugins.clone(),
+        broken: vec![],
+    };
     let sender = std::sync::Mutex::new(events.clone());
     Common {
         live,
@@ -425,7 +428,8 @@ fn start_workers(
     let (ready, answers) = mpsc::channel();
     for (number, (listeners, inbox)) in listeners.into_iter().zip(receivers).enumerate() {
         let own = Own { number, listeners, inbox, peers: peers.clone(), ready: ready.clone() };
-        let handle = worker::start(control.common.clone(), own).map_err(|error| error.to_string())?;
+        let handle =
+            worker::start(control.common.clone(), own).map_err(|error| error.to_string())?;
         control.workers.push(handle);
     }
     drop(ready);
@@ -447,17 +451,46 @@ pub(crate) fn pid_file(prefix: &Path) -> PathBuf {
 fn write_pid_file(prefix: &Path) {
     let path = pid_file(prefix);
     if let Err(error) = fs::write(&path, format!("{}\n", std::process::id())) {
-        log_at!(Level::Warn, "no pid file, `moongate stop` will not find us: {}: {error}", path.display());
+        log_at!(
+            Level::Warn,
+            "no pid file, `moongate stop` will not find us: {}: {error}",
+            path.display()
+        );
     }
 }
 
 /// Removes the pid file if it is ours: after a take-over it is the other's.
 pub(super) fn remove_pid_file(prefix: &Path) {
     let path = pid_file(prefix);
-    let ours = fs::read_to_string(&path)
-        .is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
+    let ours =
+        fs::read_to_string(&path).is_ok_and(|text| text.trim().parse() == Ok(std::process::id()));
     if ours {
         // Nothing depends on it any more.
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_served_only_where_nothing_is_configured() {
+        let prefix = std::env::temp_dir().join(format!("moongate-example-{}", std::process::id()));
+        fs::create_dir_all(prefix.join("conf")).unwrap();
+        let local = Local::defaults(&|_| None).unwrap();
+        let served = |demo: bool, config: Option<PathBuf>| {
+            let options = Options { prefix: prefix.clone(), config, takeover: false, demo };
+            example(&options, &prefix.join("conf/config.yaml"), &local).is_some()
+        };
+        assert!(served(true, None));
+        assert!(!served(false, None));
+        assert!(!served(true, Some("other.yaml".into())));
+        for file in ["conf/config.yaml", "conf/apisix.yaml"] {
+            fs::write(prefix.join(file), "").unwrap();
+            assert!(!served(true, None), "{file}");
+            fs::remove_file(prefix.join(file)).unwrap();
+        }
+        fs::remove_dir_all(&prefix).unwrap();
     }
 }

@@ -47,7 +47,14 @@ pub struct ConnInfo {
 impl Default for ConnInfo {
     fn default() -> Self {
         let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        Self { serial: 0, peer: none, peer_text: "0.0.0.0".into(), local: none, tls: false, http2: false }
+        Self {
+            serial: 0,
+            peer: none,
+            peer_text: "0.0.0.0".into(),
+            local: none,
+            tls: false,
+            http2: false,
+        }
     }
 }
 
@@ -164,6 +171,9 @@ impl std::fmt::Debug for LuaSlot {
     }
 }
 
+/// A variable that a plugin set, or took away.
+pub type SetVar = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// One request in flight.
 pub struct Exchange {
     /// Number of the request in this process, `*N` in the error log.
@@ -197,7 +207,7 @@ pub struct Exchange {
     /// The bound of the body that a plugin set, instead of `client_max_body_size`; 0 is any.
     pub body_bytes_max: Option<u64>,
     /// Variables that plugins set, by name.
-    pub vars: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub vars: Vec<SetVar>,
     /// What the router captured.
     pub params: Captures,
     /// The configuration this request sees from start to end.
@@ -374,7 +384,8 @@ impl Exchange {
     /// How long the request took, or takes up to now.
     #[must_use]
     pub fn lasted(&self) -> Duration {
-        self.ended.map_or_else(|| self.started.elapsed(), |ended| ended.duration_since(self.started))
+        self.ended
+            .map_or_else(|| self.started.elapsed(), |ended| ended.duration_since(self.started))
     }
 
     /// The client's address as text.

@@ -159,7 +159,8 @@ pub fn value<'x>(x: &'x Exchange, name: &Name) -> Value<'x> {
         Name::Of(family, rest) if x.vars.is_empty() => member(x, *family, rest),
         Name::Fixed(fixed) => get(x, FIXED[*fixed as usize].as_bytes()),
         Name::Of(family, rest) => {
-            let prefix = FAMILIES.iter().find(|(_, known)| known == family).map_or(&b""[..], |f| f.0);
+            let prefix =
+                FAMILIES.iter().find(|(_, known)| known == family).map_or(&b""[..], |f| f.0);
             get(x, &[prefix, rest].concat())
         }
         Name::Set(name) => x.set_value(name).flatten().map(Cow::Borrowed),
@@ -189,7 +190,8 @@ fn same_name(name: &[u8], rest: &[u8]) -> bool {
 
 /// All values of one header, joined by `, ` (cookies by `; `) as nginx joins them.
 fn field<'x>(fields: &'x crate::fields::Fields, rest: &[u8]) -> Value<'x> {
-    let mut values = fields.iter().filter(|(name, _)| same_name(name, rest)).map(|(_, value)| value);
+    let mut values =
+        fields.iter().filter(|(name, _)| same_name(name, rest)).map(|(_, value)| value);
     let first = values.next()?;
     let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
     let glue: &[u8] = if rest.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
@@ -281,9 +283,7 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
         Fixed::RequestCompletion => Some(Cow::Borrowed(if x.client_gone { b"" } else { b"OK" })),
         Fixed::RemoteUser => remote_user(x).map(Cow::Owned),
         Fixed::ProxyAddXForwardedFor => Some(Cow::Owned(forwarded_for(x))),
-        Fixed::Status => {
-            (x.response.status != 0).then(|| number(u64::from(x.response.status)))
-        }
+        Fixed::Status => (x.response.status != 0).then(|| number(u64::from(x.response.status))),
         Fixed::BytesSent => Some(number(x.response.bytes_sent)),
         Fixed::BodyBytesSent => Some(number(x.response.body_bytes_sent)),
         _ => of_connection(x, name).or_else(|| of_upstream(x, name)).or_else(|| of_process(name)),

@@ -44,7 +44,9 @@ impl AccessLog {
     pub fn write(&mut self, x: &Exchange) {
         let Self { template, names, lines } = self;
         let Some(lines) = lines else { return };
-        lines.line(|out| template.render(out, &|id, out| append(x, names.get(usize::from(id)), out)));
+        lines.line(|out| {
+            template.render(out, &|id, out| append(x, names.get(usize::from(id)), out))
+        });
     }
 
     /// Hands over what is buffered; called once a second.
@@ -85,7 +87,9 @@ fn append(x: &Exchange, name: Option<&vars::Name>, out: &mut Vec<u8>) -> bool {
             vars::Fixed::UpstreamStatus if one(x).is_some() => {
                 number(out, one(x).map_or(0, |attempt| u64::from(attempt.status)));
             }
-            vars::Fixed::UpstreamResponseTime if one(x).is_some_and(|a| a.response_time.is_some()) => {
+            vars::Fixed::UpstreamResponseTime
+                if one(x).is_some_and(|a| a.response_time.is_some()) =>
+            {
                 let time = one(x).and_then(|attempt| attempt.response_time).unwrap_or_default();
                 vars::write_seconds(out, time);
             }

@@ -196,7 +196,9 @@ impl Vm {
         if plan.overran(plugin, &limits) {
             let route = x.route_id().map_or("-", |id| id);
             let seconds = limits.suspend.as_secs();
-            let line = format!("[lua] plugin {plugin} is suspended on route {route} for {seconds} s: it overran its time too often");
+            let line = format!(
+                "[lua] plugin {plugin} is suspended on route {route} for {seconds} s: it overran its time too often"
+            );
             Env::log_request(4, x, &line);
         }
     }

@@ -11,7 +11,10 @@ use std::{
 
 use super::{
     env::{Env, Raised},
-    host::{Known, socket::{Owner, Sockets}},
+    host::{
+        Known,
+        socket::{Owner, Sockets},
+    },
     raw::{
         co::{Co, Ref, Value},
         heap::Heap,

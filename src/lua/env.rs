@@ -2,14 +2,15 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use super::host::socket::Network;
 use super::breaker::Limits;
+use super::host::socket::Network;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
@@ -69,6 +70,9 @@ pub(crate) struct Process {
     pub(crate) rotation: RotateOptions,
 }
 
+/// Takes an uncaught error.
+pub(crate) type OnError = Rc<dyn Fn(&Raised<'_>)>;
+
 /// One worker, as Lua sees it.
 pub(crate) struct Env {
     /// Bounds.
@@ -87,14 +91,14 @@ pub(crate) struct Env {
     pub(crate) local: RefCell<Arc<serde_json::Value>>,
     /// What all workers share.
     pub(crate) process: Process,
-    /// The code generation that last said how logs are rotated.
-    pub(crate) rotation_by: Cell<u64>,
+    /// What each code generation says of how logs are rotated; the newest one holds.
+    pub(crate) rotations: RefCell<BTreeMap<u64, RotateOptions>>,
     /// Name resolution.
     pub(crate) resolver: Option<Rc<Resolver>>,
     /// What all sockets of this worker share.
     pub(crate) network: Network,
     /// Called for an uncaught error outside of a request.
-    pub(crate) on_error: RefCell<Option<Rc<dyn Fn(&Raised<'_>)>>>,
+    pub(crate) on_error: RefCell<Option<OnError>>,
 }
 
 impl Env {
@@ -102,8 +106,7 @@ impl Env {
     pub(crate) fn new(
         settings: Settings,
         (worker, workers): (usize, usize),
-        snapshot: Arc<Snapshot>,
-        local: Arc<serde_json::Value>,
+        (snapshot, local): (Arc<Snapshot>, Arc<serde_json::Value>),
         process: Process,
         resolver: Option<Rc<Resolver>>,
     ) -> Rc<Self> {
@@ -116,7 +119,7 @@ impl Env {
             snapshot: RefCell::new(snapshot),
             local: RefCell::new(local),
             process,
-            rotation_by: Cell::new(0),
+            rotations: RefCell::default(),
             resolver,
             network: Network::default(),
             on_error: RefCell::default(),

@@ -33,7 +33,12 @@ impl Vm {
     ///
     /// [`Kind::Plugin`] when it raised, [`Kind::PluginUnavailable`] while it is suspended for
     /// running too long. Both were logged.
-    pub fn filter_passes(&self, id: &str, text: &Arc<str>, x: &mut Exchange) -> Result<bool, Error> {
+    pub fn filter_passes(
+        &self,
+        id: &str,
+        text: &Arc<str>,
+        x: &mut Exchange,
+    ) -> Result<bool, Error> {
         let filter = self.filter(text);
         let now = clock::now();
         if filter.breaker.suspended(now).is_some() {

@@ -114,12 +114,7 @@ impl Generation {
     /// A fresh view.
     #[must_use]
     pub fn new(id: u64, places: Places) -> Self {
-        Self {
-            id,
-            places,
-            files: Mutex::default(),
-            compiled: Arc::default(),
-        }
+        Self { id, places, files: Mutex::default(), compiled: Arc::default() }
     }
 
     /// A fresh view that need not compile again what did not change.

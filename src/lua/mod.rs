@@ -25,10 +25,7 @@ mod vm;
 pub use call::{Call, Ended};
 pub use vm::{Loaded, Phases, Plan, Vm};
 
-use crate::{
-    exchange::Exchange,
-    log::error_log::Level,
-};
+use crate::{exchange::Exchange, log::error_log::Level};
 
 /// Logs a line about a request.
 pub(crate) fn log_line(level: Level, x: &Exchange, message: &str) {

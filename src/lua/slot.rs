@@ -2,7 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{host::socket::Owner, raw::co::Ref, vm::{Plan, Vm}};
+use super::{
+    host::socket::Owner,
+    raw::co::Ref,
+    vm::{Plan, Vm},
+};
 use crate::exchange::Exchange;
 
 /// The Lua side of an [`Exchange`].

@@ -313,15 +313,19 @@ impl<'c> Group<'c> {
     }
 
     fn ended(&mut self, id: usize, values: Vec<Value>) {
-        let joiner = self.threads.iter_mut().find(
-            |thread| matches!(&thread.state, State::Joining(ids) if ids.contains(&id)),
-        );
+        let joiner = self
+            .threads
+            .iter_mut()
+            .find(|thread| matches!(&thread.state, State::Joining(ids) if ids.contains(&id)));
         match joiner {
             Some(joiner) => {
                 joiner.state = State::Ready;
                 let joiner = joiner.id;
                 self.ready.push_back((joiner, values));
-                self.set(id, State::Ended(vec![Value::Nil, Value::from("already waited or killed")]));
+                self.set(
+                    id,
+                    State::Ended(vec![Value::Nil, Value::from("already waited or killed")]),
+                );
             }
             None => self.set(id, State::Ended(values)),
         }

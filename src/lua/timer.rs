@@ -108,7 +108,9 @@ impl Timer {
     async fn fire(&self, premature: bool) {
         let running = &self.core.timers.1;
         if running.get() >= self.core.env.settings.running_timers_max {
-            self.core.env.log_lua(2, &format!("{} lua_max_running_timers are not enough", running.get()));
+            self.core
+                .env
+                .log_lua(2, &format!("{} lua_max_running_timers are not enough", running.get()));
             return;
         }
         running.set(running.get() + 1);
@@ -123,7 +125,10 @@ impl Timer {
             Finish::Returned(co) => self.core.recycle(co),
             Finish::Exited(_) => {}
             Finish::Failed(failure) => {
-                let report = format!("lua entry thread aborted: runtime error: {}\n{}", failure.message, failure.traceback);
+                let report = format!(
+                    "lua entry thread aborted: runtime error: {}\n{}",
+                    failure.message, failure.traceback
+                );
                 self.core.env.log_lua(4, &format!("{report}, context: ngx.timer"));
                 if failure.overrun {
                     self.overran();

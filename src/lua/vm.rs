@@ -21,18 +21,15 @@ use super::{
     },
     task::{self, Failure, Finish},
 };
-use crate::{
-    config::{
-        Item,
-        check::SchemaType,
-        consumer::Consumer,
-        Snapshot,
-        item::Collection,
-        merge::{self, MissingReference},
-        plugin::{Kept, Owner, PluginConf},
-        runs::{Matched, Runs},
-        upstream::Upstream,
-    },
+use crate::config::{
+    Item, Snapshot,
+    check::SchemaType,
+    consumer::Consumer,
+    item::Collection,
+    merge::{self, MissingReference},
+    plugin::{Kept, Owner, PluginConf},
+    runs::{Matched, Runs},
+    upstream::Upstream,
 };
 
 /// The phases a plan has functions for, one bit each, in `lua/moongate/runner.lua`'s order.
@@ -97,9 +94,12 @@ struct Cached<T: ?Sized, V> {
     value: V,
 }
 
+/// The addresses of what a plan is made of: the route's runs and the global rules'.
+type PlanKey = (usize, usize);
+
 /// One VM of one worker, ready to serve.
 pub struct Vm {
-    plans: RefCell<HashMap<(usize, usize), Cached<Runs, Rc<Plan>>>>,
+    plans: RefCell<HashMap<PlanKey, Cached<Runs, Rc<Plan>>>>,
     globals: RefCell<Option<Cached<Runs, Rc<GlobalPlan>>>>,
     confs: RefCell<HashMap<u64, Cached<PluginConf, Ref>>>,
     pub(super) filters: Filters,
@@ -167,7 +167,10 @@ impl Vm {
         host::register(&self.core, &table)?;
         let package: mlua::Table = lua.globals().get("package")?;
         let preload: mlua::Table = package.get("preload")?;
-        preload.set("moongate.host", lua.create_function(move |_, _: mlua::MultiValue| Ok(table.clone()))?)?;
+        preload.set(
+            "moongate.host",
+            lua.create_function(move |_, _: mlua::MultiValue| Ok(table.clone()))?,
+        )?;
         loader::install(lua, &self.generation)
     }
 
@@ -240,7 +243,9 @@ impl Vm {
             Finish::Returned(co) => {
                 let result = match co.num(1) {
                     Some(priority) => Ok(priority),
-                    None => Err(String::from_utf8_lossy(&co.str(2).unwrap_or_default()).into_owned()),
+                    None => {
+                        Err(String::from_utf8_lossy(&co.str(2).unwrap_or_default()).into_owned())
+                    }
                 };
                 self.core.recycle(co);
                 result
@@ -347,7 +352,8 @@ impl Vm {
         let kept = self.core.keep(function).map_err(|error| error.to_string())?;
         let co = self.core.coroutine();
         co.push_ref(&kept);
-        let co = task::run_now(&self.core, co, 0, None, Phase::Init).map_err(|failure| failure.message)?;
+        let co = task::run_now(&self.core, co, 0, None, Phase::Init)
+            .map_err(|failure| failure.message)?;
         let is_function = co.is_function(1);
         self.core.recycle(co);
         if is_function { Ok(()) } else { Err("it does not evaluate to a function".to_owned()) }
@@ -535,7 +541,8 @@ impl Vm {
         snapshot: &Snapshot,
     ) -> Result<Option<Rc<Matched>>, MissingReference> {
         let key = (Rc::as_ptr(matched) as usize, Arc::as_ptr(consumer) as usize);
-        let group = consumer.typed.group_id.as_ref().and_then(|id| snapshot.consumer_groups.get(id));
+        let group =
+            consumer.typed.group_id.as_ref().and_then(|id| snapshot.consumer_groups.get(id));
         let group = group.map(|group| Arc::as_ptr(group) as usize);
         let mut known = self.with_consumer.borrow_mut();
         if let Some(merge) = known.get(&key)

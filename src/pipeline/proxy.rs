@@ -48,7 +48,9 @@ fn hash_key(x: &Exchange, upstream: &Upstream) -> Vec<u8> {
     let key = match upstream.hash_on {
         HashOn::Vars => var(name),
         HashOn::Header => var(&format!("http_{}", name.replace('-', "_").to_ascii_lowercase())),
-        HashOn::Cookie => vars::cookie(x, name.trim_start_matches("cookie_").as_bytes()).map(<[u8]>::to_vec),
+        HashOn::Cookie => {
+            vars::cookie(x, name.trim_start_matches("cookie_").as_bytes()).map(<[u8]>::to_vec)
+        }
         HashOn::Consumer => var("consumer_name"),
         HashOn::VarsCombinations => Some(combine(x, name)),
     };
@@ -123,12 +125,7 @@ impl<'g> Tries<'g> {
     async fn run(mut self, x: &mut Exchange) -> Result<Made> {
         let mut last: Option<Error> = None;
         while self.left > 0 {
-            let cx = PickCx {
-                key: Some(&self.key),
-                tried: &self.tried,
-                healthy: None,
-                now: x.now,
-            };
+            let cx = PickCx { key: Some(&self.key), tried: &self.tried, healthy: None, now: x.now };
             let Some(pick) = self.target.balancer.pick(&cx) else { break };
             let member = pick.node();
             self.tried.mark(member);
@@ -154,7 +151,11 @@ impl<'g> Tries<'g> {
     }
 
     /// One node: through a pooled connection, and if that was too old, through a fresh one.
-    async fn try_member(&mut self, x: &mut Exchange, member: usize) -> std::result::Result<Made, Try> {
+    async fn try_member(
+        &mut self,
+        x: &mut Exchange,
+        member: usize,
+    ) -> std::result::Result<Made, Try> {
         let node = self.node(x, member).await.map_err(|error| Try {
             error,
             sent: false,
@@ -224,7 +225,11 @@ impl<'g> Tries<'g> {
         // (RFC 9110, section 9.2.2).
         let idempotent = !matches!(&x.method[..], b"POST" | b"LOCK" | b"PATCH");
         if idempotent && !self.sending.repeatable() {
-            log_line(Level::Warn, x, "no retry: the request body is larger than proxy_replay_buffer");
+            log_line(
+                Level::Warn,
+                x,
+                "no retry: the request body is larger than proxy_replay_buffer",
+            );
         }
         idempotent && self.sending.repeatable()
     }

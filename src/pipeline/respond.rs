@@ -29,8 +29,11 @@ pub trait Sink {
     fn flush(&mut self, x: &mut Exchange) -> impl Future<Output = Result<()>>;
 
     /// Ends the response and sends what is still in memory.
-    fn end(&mut self, x: &mut Exchange, trailers: Option<Fields>)
-    -> impl Future<Output = Result<()>>;
+    fn end(
+        &mut self,
+        x: &mut Exchange,
+        trailers: Option<Fields>,
+    ) -> impl Future<Output = Result<()>>;
 }
 
 /// Sends a response whose head is in `x.response`.
@@ -91,8 +94,10 @@ fn decorate(gate: &Gate, x: &mut Exchange) {
     // Constants of ours; always valid.
     let _ = x.response.fields.set("Server", server);
     let failed = x.upstream.attempts.last().is_some_and(|attempt| attempt.status >= 500);
-    if (failed || local.show_upstream_status_in_response_header) && !x.upstream.attempts.is_empty() {
-        let status = crate::exchange::vars::get(x, b"upstream_status").map(std::borrow::Cow::into_owned);
+    if (failed || local.show_upstream_status_in_response_header) && !x.upstream.attempts.is_empty()
+    {
+        let status =
+            crate::exchange::vars::get(x, b"upstream_status").map(std::borrow::Cow::into_owned);
         if let Some(status) = status {
             // Digits and commas; always valid.
             let _ = x.response.fields.set("X-APISIX-Upstream-Status", status);

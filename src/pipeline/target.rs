@@ -12,7 +12,11 @@ use crate::{
     config::upstream::{Balance, PassHost, Scheme, Timeout, Upstream},
     error::{Error, Kind, Result},
     gate::Gate,
-    upstream::{Node, pool::KeepAlive, tls::{TlsClient, TlsOptions, Trust}},
+    upstream::{
+        Node,
+        pool::KeepAlive,
+        tls::{TlsClient, TlsOptions, Trust},
+    },
 };
 
 /// One node.
@@ -151,8 +155,7 @@ impl Target {
 
 fn member(host: &str, ip: Option<IpAddr>, port: Option<u16>, default_port: u16) -> Member {
     let port = port.unwrap_or(default_port);
-    let authority =
-        if port == default_port { host.to_owned() } else { format!("{host}:{port}") };
+    let authority = if port == default_port { host.to_owned() } else { format!("{host}:{port}") };
     Member { host: Rc::from(host), ip, port, authority: Rc::from(authority.as_bytes()) }
 }
 
@@ -174,13 +177,16 @@ fn keepalive(upstream: &Upstream, gate: &Gate) -> KeepAlive {
 
 fn tls_client(upstream: &Upstream) -> Result<TlsClient> {
     let text = |name: &str| upstream.tls.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let verify = upstream.tls.as_ref().and_then(|tls| tls.get("verify")?.as_bool()).unwrap_or(false);
+    let verify =
+        upstream.tls.as_ref().and_then(|tls| tls.get("verify")?.as_bool()).unwrap_or(false);
     let (cert, key) = (text("client_cert"), text("client_key"));
     let client = cert.as_deref().zip(key.as_deref());
     TlsClient::new(&TlsOptions {
         trust: if verify { Trust::PublicRoots } else { Trust::Anyone },
-        client: client,
+        client,
         alpn: &[],
     })
-    .map_err(|error| Error::from(Kind::Unsupported("the upstream's tls settings")).because(error.to_string()))
+    .map_err(|error| {
+        Error::from(Kind::Unsupported("the upstream's tls settings")).because(error.to_string())
+    })
 }

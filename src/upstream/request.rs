@@ -17,18 +17,14 @@ use crate::{
 };
 
 /// Fields that are written anew for the upstream.
-const OWN_FIELDS: [&str; 5] = [
-    "host",
-    "content-length",
-    "expect",
-    "x-real-ip",
-    "x-forwarded-for",
-];
+const OWN_FIELDS: [&str; 5] = ["host", "content-length", "expect", "x-real-ip", "x-forwarded-for"];
 
 /// Whether a field of the client's goes upstream as it is.
 fn passes(name: &[u8]) -> bool {
     let own = match name.len() {
-        4 | 6 | 9 | 14 | 15 => OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes())),
+        4 | 6 | 9 | 14 | 15 => {
+            OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+        }
         _ => false,
     };
     !own && !http1::is_hop_by_hop(name)
@@ -80,7 +76,12 @@ pub fn target(x: &Exchange) -> Cow<'_, [u8]> {
 /// # Errors
 ///
 /// [`Kind::BadRequest`] when a plugin made something of it that is not a head.
-pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade: bool) -> Result<()> {
+pub fn write_head(
+    out: &mut Vec<u8>,
+    x: &Exchange,
+    host: Option<&[u8]>,
+    upgrade: bool,
+) -> Result<()> {
     let set = x.set_value(b"upstream_host").flatten().filter(|set| !set.is_empty());
     let sent = || x.head.fields.get("host").unwrap_or(&x.host);
     let host = set.or(host).unwrap_or_else(sent);
@@ -96,11 +97,8 @@ pub fn write_head(out: &mut Vec<u8>, x: &Exchange, host: Option<&[u8]>, upgrade:
         remote
     };
     let mut length = itoa::Buffer::new();
-    let own: [(&[u8], &[u8]); 3] = [
-        (b"Host", host),
-        (b"X-Real-IP", remote),
-        (b"X-Forwarded-For", forwarded_for),
-    ];
+    let own: [(&[u8], &[u8]); 3] =
+        [(b"Host", host), (b"X-Real-IP", remote), (b"X-Forwarded-For", forwarded_for)];
     let upload: Option<(&[u8], &[u8])> = match framing(x) {
         Upload::None => None,
         Upload::Length(bytes) => Some((b"Content-Length", length.format(bytes).as_bytes())),
@@ -151,8 +149,7 @@ impl Sending {
     /// Takes the body of `x`; `kept_bytes_max` of it are kept for a repeat.
     pub fn of(x: &mut Exchange, kept_bytes_max: usize, length_max: u64) -> Self {
         let chunked = framing(x) == Upload::Chunked;
-        let mut sending =
-            Self { kept_bytes_max, chunked, length_max, ..Self::default() };
+        let mut sending = Self { kept_bytes_max, chunked, length_max, ..Self::default() };
         if !x.body.present {
             sending.ended = true;
         } else if let Some(held) = &x.body.held {

@@ -17,7 +17,10 @@ use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Frame, Source},
     http1::{BodyDecoder, Decoded},
-    sys::{conn::{self, Conn}, deadline::Deadline},
+    sys::{
+        conn::{self, Conn},
+        deadline::Deadline,
+    },
 };
 
 /// Where a connection goes when its answer was read to the end.
@@ -165,7 +168,9 @@ impl Source for UpstreamBody {
                     }
                     let node = self.node();
                     self.link = None;
-                    return Poll::Ready(Some(Err(Kind::UpstreamTimeout { what: "read", node }.into())));
+                    return Poll::Ready(Some(Err(
+                        Kind::UpstreamTimeout { what: "read", node }.into()
+                    )));
                 }
             }
         }

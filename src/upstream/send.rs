@@ -99,7 +99,8 @@ impl Client {
             take_fields(x, &mut head);
             return Ok(Answer::Tunnel(Tunnel { conn: attempt.link.conn, early: buf }));
         }
-        let home = head.keep_alive().then(|| Home { pool: self.pool.clone(), key, keep: node.keep });
+        let home =
+            head.keep_alive().then(|| Home { pool: self.pool.clone(), key, keep: node.keep });
         let decoder = BodyDecoder::response(head.framing());
         let length = decoder.length_left();
         let framing = head.framing();
@@ -119,8 +120,14 @@ impl Client {
             // The whole body came with the head: nothing to stream, nothing to allocate but it.
             let whole = Bytes::copy_from_slice(&buf);
             buf.clear();
-            UpstreamBody::new(attempt.link, home, buf, BodyDecoder::response(Framing::None), node.read_timeout)
-                .finish_if_done(x.now);
+            UpstreamBody::new(
+                attempt.link,
+                home,
+                buf,
+                BodyDecoder::response(Framing::None),
+                node.read_timeout,
+            )
+            .finish_if_done(x.now);
             return Ok(Answer::Response(Body::Full(whole)));
         }
         let mut body = UpstreamBody::new(attempt.link, home, buf, decoder, node.read_timeout);
@@ -133,7 +140,12 @@ impl Client {
         Ok(Answer::Response(body.into()))
     }
 
-    async fn link(&self, x: &mut Exchange, node: &Node, key: &Key) -> std::result::Result<(Link, bool), Try> {
+    async fn link(
+        &self,
+        x: &mut Exchange,
+        node: &Node,
+        key: &Key,
+    ) -> std::result::Result<(Link, bool), Try> {
         if let Some(link) = self.pool.take(key, x.now) {
             note_connect(x, true);
             return Ok((link, true));
@@ -260,7 +272,11 @@ impl Attempt<'_> {
             Poll::Ready(Ok(read)) => return Poll::Ready(Ok(read)),
             Poll::Ready(Err(error)) => {
                 let kind = Kind::UpstreamClosed { node: self.node_name(), reused: self.reused };
-                return Poll::Ready(Err(failed(Error::from(kind).because(error), true, self.reused)));
+                return Poll::Ready(Err(failed(
+                    Error::from(kind).because(error),
+                    true,
+                    self.reused,
+                )));
             }
             Poll::Pending => {}
         }
@@ -298,7 +314,9 @@ fn take_fields(x: &mut Exchange, head: &mut ResponseHead) {
     }
     fields.retain(|name, _| {
         !stays_here(name)
-            && (preset.is_empty() || name.eq_ignore_ascii_case(b"set-cookie") || !preset.contains(name))
+            && (preset.is_empty()
+                || name.eq_ignore_ascii_case(b"set-cookie")
+                || !preset.contains(name))
     });
     for (name, value) in preset.iter() {
         // Checked when the plugin set it; only a table that is full refuses.

@@ -28,22 +28,22 @@ use tokio::{
 use super::wire;
 
 /// A body of whatever kind.
-pub type AnyBody = BoxBody<Bytes, std::convert::Infallible>;
+pub(super) type AnyBody = BoxBody<Bytes, std::convert::Infallible>;
 
 /// The next of the ports that these tests may use, four at a time.
 static PORT: AtomicU16 = AtomicU16::new(12_004);
 
 /// A running gateway.
-pub struct Gateway {
-    pub port: u16,
-    pub upstream: Upstream,
+pub(super) struct Gateway {
+    pub(super) port: u16,
+    pub(super) upstream: Upstream,
     child: Child,
     prefix: PathBuf,
 }
 
 impl Gateway {
     /// Starts one; `http` goes into `nginx_config.http`.
-    pub async fn start(http: &str) -> Self {
+    pub(super) async fn start(http: &str) -> Self {
         let port = free_ports();
         let upstream = Upstream::start().await;
         let prefix =
@@ -81,12 +81,12 @@ impl Gateway {
     }
 
     /// An absolute URI on this gateway.
-    pub fn uri(&self, path: &str) -> Uri {
+    pub(super) fn uri(&self, path: &str) -> Uri {
         format!("http://127.0.0.1:{}{path}", self.port).parse().unwrap()
     }
 
     /// A header block for a raw request.
-    pub fn head(&self, method: &str, path: &str) -> Vec<u8> {
+    pub(super) fn head(&self, method: &str, path: &str) -> Vec<u8> {
         let authority = format!("127.0.0.1:{}", self.port);
         [(":method", method), (":scheme", "http"), (":authority", &authority), (":path", path)]
             .into_iter()
@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// A client of HTTP/2.
-    pub async fn client(&self) -> http2::SendRequest<AnyBody> {
+    pub(super) async fn client(&self) -> http2::SendRequest<AnyBody> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let (client, conn) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -104,7 +104,7 @@ impl Gateway {
     }
 
     /// A client of HTTP/1.1.
-    pub async fn client_of_http_1(&self) -> http1::SendRequest<AnyBody> {
+    pub(super) async fn client_of_http_1(&self) -> http1::SendRequest<AnyBody> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let (client, conn) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(conn);
@@ -112,7 +112,7 @@ impl Gateway {
     }
 
     /// The access log's line with `needle`, once it is there.
-    pub async fn logged(&self, needle: &str) -> String {
+    pub(super) async fn logged(&self, needle: &str) -> String {
         let path = self.prefix.join("logs/access.log");
         let began = Instant::now();
         loop {
@@ -130,21 +130,21 @@ impl Gateway {
     }
 
     /// Memory in use, in KiB.
-    pub fn memory_kib(&self) -> u64 {
+    pub(super) fn memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Sends a signal to it.
-    pub fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").arg(format!("-{name}")).arg(pid).status();
         assert!(status.unwrap().success());
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(super) async fn ended(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -210,23 +210,23 @@ fn route(id: &str, uri: &str, port: u16) -> String {
 }
 
 /// No body.
-pub fn empty() -> AnyBody {
+pub(super) fn empty() -> AnyBody {
     Empty::new().boxed()
 }
 
 /// A GET.
-pub fn get(gateway: &Gateway, path: &str) -> Request<AnyBody> {
+pub(super) fn get(gateway: &Gateway, path: &str) -> Request<AnyBody> {
     Request::get(gateway.uri(path)).body(empty()).unwrap()
 }
 
 /// The whole body as text.
-pub async fn text(response: Response<Incoming>) -> String {
+pub(super) async fn text(response: Response<Incoming>) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 /// Frames of a body that is made on the way.
-pub struct Frames(pub mpsc::Receiver<Frame<Bytes>>);
+pub(super) struct Frames(pub(super) mpsc::Receiver<Frame<Bytes>>);
 
 impl Frames {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
@@ -247,7 +247,7 @@ impl hyper::body::Body for Frames {
 }
 
 /// A server of HTTP/1 that behaves as the path says.
-pub struct Upstream {
+pub(super) struct Upstream {
     port: u16,
     seen: watch::Receiver<Vec<String>>,
     cut: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
@@ -269,14 +269,14 @@ impl Upstream {
     }
 
     /// Waits for a request with this path.
-    pub async fn seen(&self, path: &str) {
+    pub(super) async fn seen(&self, path: &str) {
         let mut seen = self.seen.clone();
         let wait = seen.wait_for(|all| all.iter().any(|known| known == path));
         tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap().unwrap();
     }
 
     /// The path of a request whose connection the gateway closed before its answer ended.
-    pub async fn cut(&self) -> String {
+    pub(super) async fn cut(&self) -> String {
         let mut cut = self.cut.lock().await;
         tokio::time::timeout(Duration::from_secs(10), cut.recv()).await.unwrap().unwrap()
     }

@@ -10,31 +10,31 @@ use tokio::{
 
 use super::rig::Gateway;
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const CONTINUATION: u8 = 9;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const CONTINUATION: u8 = 9;
 
-pub const ACK: u8 = 1;
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
+pub(super) const ACK: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// How long a frame may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone)]
-pub struct Received {
-    pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
+pub(super) struct Received {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    pub(super) payload: Vec<u8>,
 }
 
 /// One frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 9);
     out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes()[1..]);
     out.extend_from_slice(&[kind, flags]);
@@ -44,12 +44,12 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A HEADERS frame.
-pub fn headers(stream: u32, flags: u8, block: &[u8]) -> Vec<u8> {
+pub(super) fn headers(stream: u32, flags: u8, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, flags, stream, block)
 }
 
 /// A field without indexing, name and value as they are.
-pub fn field(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
     let mut out = vec![0];
     for text in [name, value] {
         assert!(text.len() < 127);
@@ -60,18 +60,18 @@ pub fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// A connection that does what it is told.
-pub struct Raw {
-    pub stream: TcpStream,
+pub(super) struct Raw {
+    pub(super) stream: TcpStream,
 }
 
 impl Raw {
     /// Connects, with empty settings.
-    pub async fn connect(gateway: &Gateway) -> Self {
+    pub(super) async fn connect(gateway: &Gateway) -> Self {
         Self::connect_with(gateway, &[]).await
     }
 
     /// Connects, with these settings.
-    pub async fn connect_with(gateway: &Gateway, settings: &[u8]) -> Self {
+    pub(super) async fn connect_with(gateway: &Gateway, settings: &[u8]) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", gateway.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut raw = Self { stream };
@@ -82,17 +82,17 @@ impl Raw {
     }
 
     /// Sends bytes that must arrive.
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Sends bytes; false once the peer does not take them any more.
-    pub async fn flood(&mut self, bytes: &[u8]) -> bool {
+    pub(super) async fn flood(&mut self, bytes: &[u8]) -> bool {
         matches!(timeout(Duration::from_secs(2), self.stream.write_all(bytes)).await, Ok(Ok(())))
     }
 
     /// The next frame; `None` at the end of the connection. Pings are answered.
-    pub async fn next(&mut self) -> Option<Received> {
+    pub(super) async fn next(&mut self) -> Option<Received> {
         let mut head = [0; 9];
         timeout(PATIENCE, self.stream.read_exact(&mut head)).await.expect("a frame").ok()?;
         let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -108,7 +108,7 @@ impl Raw {
     }
 
     /// Reads until a frame is what `wanted` says; `None` at the end of the connection.
-    pub async fn find(&mut self, wanted: impl Fn(&Received) -> bool) -> Option<Received> {
+    pub(super) async fn find(&mut self, wanted: impl Fn(&Received) -> bool) -> Option<Received> {
         loop {
             let received = self.next().await?;
             if wanted(&received) {
@@ -118,7 +118,7 @@ impl Raw {
     }
 
     /// All frames up to the one that `wanted` says, or to the end.
-    pub async fn until(&mut self, wanted: impl Fn(&Received) -> bool) -> Vec<Received> {
+    pub(super) async fn until(&mut self, wanted: impl Fn(&Received) -> bool) -> Vec<Received> {
         let mut all = Vec::new();
         while let Some(received) = self.next().await {
             let last = wanted(&received);

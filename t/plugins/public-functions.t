@@ -162,6 +162,8 @@ routes:
 [200, 502, 200]
 --- response_headers eval
 ["X: upstream", "X: nginx", "X: apisix"]
+--- error_log
+connect() to 127.0.0.1:1 failed
 
 
 

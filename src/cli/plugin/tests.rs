@@ -121,9 +121,10 @@ fn a_clash_is_told_and_is_no_error() {
 
 #[test]
 fn shape_and_schema_are_checked() {
-    assert_eq!(found("return { version = 1, schema = {} }"), [
-        "x.lua: error: does not load: field priority is missing"
-    ]);
+    assert_eq!(
+        found("return { version = 1, schema = {} }"),
+        ["x.lua: error: does not load: field priority is missing"]
+    );
     let lines = found("return { version = 1, priority = 1, schema = {type = 'no-type'} }");
     assert!(lines[1].starts_with("x.lua: error: schema: "), "{lines:?}");
     let lines = found("return {\n  version = = 1 }");

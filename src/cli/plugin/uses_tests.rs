@@ -10,9 +10,10 @@ fn shown(source: &str) -> (Vec<String>, Vec<String>) {
         let module = name.module.as_deref().unwrap_or("_G");
         format!("{module}/{}{}@{:?}", name.fields.join("."), mark(needed), needed.lines)
     });
-    let modules = found.modules.iter().map(|(module, required)| {
-        format!("{module}{}@{:?}", mark(required), required.lines)
-    });
+    let modules = found
+        .modules
+        .iter()
+        .map(|(module, required)| format!("{module}{}@{:?}", mark(required), required.lines));
     (names.collect(), modules.collect())
 }
 

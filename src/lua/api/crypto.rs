@@ -1,5 +1,7 @@
 //! `host.crypto`: digests, checksums, base64, random bytes and UUIDs.
 
+use std::borrow::Cow;
+
 use base64::{
     Engine as _,
     alphabet::{STANDARD, URL_SAFE},
@@ -13,7 +15,13 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use tokio_rustls::rustls::crypto::{SecureRandom, aws_lc_rs};
 
 use super::{bad_argument, number_of, raise, string_arg, text_of, type_name};
-use crate::clock;
+use crate::{
+    clock,
+    lua::raw::{
+        frame::{Frame, Outcome},
+        state::host_function,
+    },
+};
 
 /// Most bytes one call of `random_bytes` gives.
 const RANDOM_BYTES_MAX: usize = 1 << 20;
@@ -36,14 +44,11 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
 }
 
 fn digests(lua: &Lua, table: &Table) -> mlua::Result<()> {
-    table.raw_set(
-        "md5",
-        lua.create_function(|lua, text: Value| {
-            let text = text_or_empty(lua, text)?;
-            let sum = Md5::digest(&*text.as_bytes());
-            lua.create_string(hex(&sum))
-        })?,
-    )?;
+    host_function(lua, table, "md5", |frame| {
+        let sum = Md5::digest(raw_text_or_empty(frame));
+        frame.push_str(hex(&sum).as_bytes());
+        Ok(Outcome::Return(1))
+    })?;
     table.raw_set(
         "md5_bin",
         lua.create_function(|lua, text: Value| {
@@ -76,13 +81,11 @@ fn digests(lua: &Lua, table: &Table) -> mlua::Result<()> {
             }
         })?,
     )?;
-    table.raw_set(
-        "crc32",
-        lua.create_function(|lua, text: Value| {
-            let text = text_or_empty(lua, text)?;
-            Ok(f64::from(crc32fast::hash(&text.as_bytes())))
-        })?,
-    )
+    host_function(lua, table, "crc32", |frame| {
+        let sum = crc32fast::hash(&raw_text_or_empty(frame));
+        frame.push_num(f64::from(sum));
+        Ok(Outcome::Return(1))
+    })
 }
 
 fn base64s(lua: &Lua, table: &Table) -> mlua::Result<()> {
@@ -193,6 +196,11 @@ fn text_or_empty(lua: &Lua, value: Value) -> mlua::Result<LuaString> {
         Value::Nil | Value::Boolean(false) => lua.create_string(""),
         other => text_of(lua, other),
     }
+}
+
+/// Argument 1 like [`text_or_empty`] reads it.
+fn raw_text_or_empty<'f>(frame: &Frame<'f>) -> Cow<'f, [u8]> {
+    if frame.truth(1) { frame.text(1) } else { Cow::Borrowed(b"") }
 }
 
 fn unknown_digest(name: &LuaString) -> String {

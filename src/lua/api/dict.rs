@@ -261,15 +261,13 @@ fn incr(frame: &mut Frame<'_>) -> Called {
 /// seconds the counter still lives, 0 for ever. Returns both, or nil and why not.
 fn count(frame: &mut Frame<'_>) -> Called {
     let (delta, init) = increment(frame)?;
-    on_key(frame, "count", |frame, dict, key| {
-        match dict.count(key, delta, init, now_ms()).result {
-            Ok((value, ttl_ms)) => {
-                frame.push_num(value);
-                frame.push_num(ttl_ms as f64 / 1000.0);
-                Ok(End::Return(2))
-            }
-            Err(error) => fail(frame, error.as_str()),
+    on_key(frame, "count", |frame, dict, key| match dict.count(key, delta, init, now_ms()).result {
+        Ok((value, ttl_ms)) => {
+            frame.push_num(value);
+            frame.push_num(ttl_ms as f64 / 1000.0);
+            Ok(End::Return(2))
         }
+        Err(error) => fail(frame, error.as_str()),
     })
 }
 

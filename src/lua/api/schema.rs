@@ -29,9 +29,8 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         check_call(lua, &cache, args)
     })?;
     table.raw_set("check", check)?;
-    let compile = lua.create_function(move |lua, schema: Value| {
-        compile_call(lua, &compiled_before, &schema)
-    })?;
+    let compile = lua
+        .create_function(move |lua, schema: Value| compile_call(lua, &compiled_before, &schema))?;
     table.raw_set("compile", compile)?;
     host.raw_set("schema", table)
 }

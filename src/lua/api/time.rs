@@ -3,7 +3,10 @@
 use mlua::{Function, Lua, LuaString, Table, Value};
 
 use super::{bad_argument, number_of, type_name};
-use crate::clock;
+use crate::{
+    clock,
+    lua::raw::{frame::Outcome, state::host_function},
+};
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
@@ -14,12 +17,15 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let table = lua.create_table()?;
     // Seconds with a resolution of 1 ms, as nginx has them. Read anew at each call.
-    table.raw_set(
-        "now",
-        lua.create_function(|_, (): ()| Ok(clock::wall().as_millis() as f64 / 1000.0))?,
-    )?;
-    table.raw_set("time", lua.create_function(|_, (): ()| Ok(clock::wall().as_secs() as f64))?)?;
-    table.raw_set("update", lua.create_function(|_, (): ()| Ok(()))?)?;
+    host_function(lua, &table, "now", |frame| {
+        frame.push_num(clock::wall().as_millis() as f64 / 1000.0);
+        Ok(Outcome::Return(1))
+    })?;
+    host_function(lua, &table, "time", |frame| {
+        frame.push_num(clock::wall().as_secs() as f64);
+        Ok(Outcome::Return(1))
+    })?;
+    host_function(lua, &table, "update", |_| Ok(Outcome::Return(0)))?;
     table.raw_set(
         "http_time",
         lua.create_function(|lua, seconds: Value| {

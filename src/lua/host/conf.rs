@@ -15,13 +15,7 @@ use mlua::{Lua, Table, Value};
 
 use super::{NONE, ONE, push_failure};
 use crate::{
-    config::{
-        Item, Snapshot,
-        item::Collection,
-        raw::Kind,
-        runs::Matched,
-        upstream::Upstream,
-    },
+    config::{Item, Snapshot, item::Collection, raw::Kind, runs::Matched, upstream::Upstream},
     lua::{
         api::convert,
         core::Core,
@@ -34,6 +28,9 @@ use crate::{
     },
 };
 
+/// Address and version of an item, and the table made of it.
+type KnownItem = (usize, u64, Rc<Ref>);
+
 /// Tables made for plugins. They lie in [`Core`] and not in the closures that make them: what
 /// Lua owns must not own the VM in turn, or no VM would ever be closed.
 #[derive(Default)]
@@ -41,7 +38,7 @@ pub(crate) struct Known {
     /// `config.yaml`, with the address it was made from.
     local: RefCell<Option<(usize, Rc<Ref>)>>,
     /// Items by kind and id, with the address and version they were made from.
-    items: RefCell<HashMap<(Kind, String), (usize, u64, Rc<Ref>)>>,
+    items: RefCell<HashMap<(Kind, String), KnownItem>>,
 }
 
 pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
@@ -95,7 +92,10 @@ fn snapshot(core: &Weak<Core>) -> mlua::Result<Arc<Snapshot>> {
 }
 
 fn kind_of(name: &str) -> mlua::Result<Kind> {
-    Kind::ALL.into_iter().find(|kind| kind.plural() == name).ok_or_else(|| mlua::Error::runtime(format!("unknown kind of object: {name}")))
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.plural() == name)
+        .ok_or_else(|| mlua::Error::runtime(format!("unknown kind of object: {name}")))
 }
 
 /// `conf_local()`: config.yaml as a table, kept until it changes.
@@ -195,10 +195,10 @@ fn item(core: &Rc<Core>, kind: Kind, id: &str) -> mlua::Result<Value> {
         table.set("modifiedIndex", plain.modified as f64)?;
     }
     let value = convert::to_lua(lua, &plain.value)?;
-    if let Value::Table(value) = &value {
-        if value.get::<Value>("id")?.is_nil() {
-            value.set("id", id)?;
-        }
+    if let Value::Table(value) = &value
+        && value.get::<Value>("id")?.is_nil()
+    {
+        value.set("id", id)?;
     }
     table.set("value", value)?;
     let kept = Rc::new(core.keep(table.clone())?);
@@ -261,7 +261,8 @@ fn merge_consumer(frame: &mut Frame<'_>) -> Called {
 fn upstream_reuse(frame: &mut Frame<'_>) -> Called {
     let (key, id) = (frame.need_str(1, "upstream_reuse")?, frame.num(2));
     let x = frame.exchange()?;
-    let known = slot::of(x).vm.as_ref().and_then(|vm| vm.made_upstream(std::str::from_utf8(key).ok()?));
+    let known =
+        slot::of(x).vm.as_ref().and_then(|vm| vm.made_upstream(std::str::from_utf8(key).ok()?));
     let same = known.filter(|upstream| Some(number(upstream.id)) == id);
     frame.push_bool(same.is_some());
     if let (Some(upstream), Ok(key)) = (same, std::str::from_utf8(key)) {
@@ -318,7 +319,8 @@ fn balancer_address(frame: &mut Frame<'_>) -> Called {
         frame.push_nil();
         return ONE;
     };
-    let host = x.upstream.attempts.last().map_or_else(|| host.to_string(), |a| a.addr.ip().to_string());
+    let host =
+        x.upstream.attempts.last().map_or_else(|| host.to_string(), |a| a.addr.ip().to_string());
     frame.push_str(host.as_bytes());
     frame.push_num(f64::from(*port));
     Ok(crate::lua::raw::frame::Outcome::Return(2))

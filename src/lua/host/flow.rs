@@ -3,12 +3,15 @@
 use std::{rc::Rc, time::Duration};
 
 use super::{NONE, ONE, push_failure, push_option};
-use crate::{log::error_log, lua::{
-    core::{Core, Op},
-    env::{Env, level_of},
-    raw::frame::{Called, Frame, Kind, Outcome, Raise},
-    slot, timer,
-}};
+use crate::{
+    log::error_log,
+    lua::{
+        core::{Core, Op},
+        env::{Env, level_of},
+        raw::frame::{Called, Frame, Kind, Outcome, Raise},
+        slot, timer,
+    },
+};
 
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let state = core.state();

@@ -60,15 +60,18 @@ fn push_failure(frame: &mut Frame<'_>, message: &str) -> Called {
 
 /// Pushes a table of header fields: lower-case names, repeated ones as arrays.
 /// Returns whether there were more than `max`; 0 is no bound.
-fn push_fields(frame: &mut Frame<'_>, fields: &crate::fields::Fields, max: usize, raw: bool) -> bool {
+fn push_fields(
+    frame: &mut Frame<'_>,
+    fields: &crate::fields::Fields,
+    max: usize,
+    raw: bool,
+) -> bool {
     let total = fields.len();
     let taken = if max == 0 { total } else { total.min(max) };
     let list: Vec<(Vec<u8>, &[u8])> = fields
         .iter()
         .take(taken)
-        .map(|(name, value)| {
-            (if raw { name.to_vec() } else { name.to_ascii_lowercase() }, value)
-        })
+        .map(|(name, value)| (if raw { name.to_vec() } else { name.to_ascii_lowercase() }, value))
         .collect();
     frame.push_table(0, list.len());
     for (n, (name, value)) in list.iter().enumerate() {
@@ -76,8 +79,11 @@ fn push_fields(frame: &mut Frame<'_>, fields: &crate::fields::Fields, max: usize
             continue;
         }
         frame.push_str(name);
-        let rest: Vec<&[u8]> =
-            list[n + 1..].iter().filter(|(other, _)| other == name).map(|(_, value)| *value).collect();
+        let rest: Vec<&[u8]> = list[n + 1..]
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, value)| *value)
+            .collect();
         if rest.is_empty() {
             frame.push_str(value);
         } else {

@@ -10,7 +10,6 @@ use crate::{
     log::{error_log, rotate::RotateOptions},
     lua::{
         core::Core,
-        env::Env,
         raw::frame::{Called, Frame},
     },
     shared::counts::Counts,
@@ -71,37 +70,33 @@ fn dict_names(frame: &mut Frame<'_>) -> Called {
 }
 
 /// `log_rotation(interval_s, max_size, max_kept, compress)`: how access and error log are
-/// rotated from now on. Without arguments: as config.yaml says, unless newer code has said
-/// something since; a plugin that ends must not undo what its successor has set up.
+/// rotated while this code serves. Without arguments: whatever holds without it, which is
+/// what its successor or predecessor said, or else config.yaml.
 fn log_rotation(frame: &mut Frame<'_>) -> Called {
     let core = frame.core()?;
-    let (env, own) = (&core.env, &core.env.process.rotation);
+    let process = &core.env.process;
+    let mut rotations = core.env.rotations.borrow_mut();
     if frame.is_nil(1) {
-        if env.rotation_by.get() <= core.generation {
-            rotate(env, own);
-        }
-        return NONE;
+        rotations.remove(&core.generation);
+    } else {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped; saturates.
+        let number = |at| frame.need_num(at, "log_rotation").map(|number| number.max(0.0) as u64);
+        let options = RotateOptions {
+            interval_s: number(1)?,
+            max_size: number(2)?,
+            max_kept: usize::try_from(number(3)?).unwrap_or(usize::MAX),
+            compress: frame.truth(4),
+            // The disk is bounded, whatever a plugin wants.
+            max_total_size: process.rotation.max_total_size,
+        };
+        rotations.insert(core.generation, options);
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped; saturates.
-    let number = |at, name| frame.need_num(at, name).map(|number| number.max(0.0) as u64);
-    let options = RotateOptions {
-        interval_s: number(1, "log_rotation")?,
-        max_size: number(2, "log_rotation")?,
-        max_kept: usize::try_from(number(3, "log_rotation")?).unwrap_or(usize::MAX),
-        compress: frame.truth(4),
-        // The disk is bounded, whatever a plugin wants.
-        max_total_size: own.max_total_size,
-    };
-    env.rotation_by.set(core.generation);
-    rotate(env, &options);
-    NONE
-}
-
-fn rotate(env: &Env, options: &RotateOptions) {
-    env.process.access.set_rotation(options.clone());
+    let newest = rotations.last_key_value().map_or(&process.rotation, |(_, options)| options);
+    process.access.set_rotation(newest.clone());
     if let Some(errors) = error_log::file() {
-        errors.set_rotation(options.clone());
+        errors.set_rotation(newest.clone());
     }
+    NONE
 }
 
 #[cfg(test)]
@@ -112,11 +107,9 @@ mod tests {
     fn numbers_are_those_of_all_workers() {
         let counts = Counts::new(2);
         counts.accepted.store(9, Ordering::Relaxed);
-        for (cells, values) in [
-            (&counts.open, [3, 2]),
-            (&counts.running, [1, 2]),
-            (&counts.requests, [40, 2]),
-        ] {
+        for (cells, values) in
+            [(&counts.open, [3, 2]), (&counts.running, [1, 2]), (&counts.requests, [40, 2])]
+        {
             for (cell, value) in cells.iter().zip(values) {
                 cell.store(value, Ordering::Relaxed);
             }

@@ -147,7 +147,9 @@ fn req_set_header(frame: &mut Frame<'_>) -> Called {
     for value in &values {
         put(&mut x.head.fields, name, value, false)?;
     }
-    if name.eq_ignore_ascii_case("host") && let Some(value) = values.first() {
+    if name.eq_ignore_ascii_case("host")
+        && let Some(value) = values.first()
+    {
         x.host = parse::host_of(value);
     }
     NONE
@@ -190,7 +192,12 @@ fn without_controls(value: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 }
 
 /// Sets or adds a field; a name that is no header name raises.
-pub(super) fn put(fields: &mut Fields, name: &str, value: &[u8], replace: bool) -> Result<(), Raise> {
+pub(super) fn put(
+    fields: &mut Fields,
+    name: &str,
+    value: &[u8],
+    replace: bool,
+) -> Result<(), Raise> {
     let value = without_controls(value);
     let done = if replace { fields.set(name, value) } else { fields.add(name, value) };
     done.map_err(|error| Raise(format!("bad header '{}': {error:?}", name.escape_debug())))
@@ -259,7 +266,8 @@ fn req_read_body(frame: &mut Frame<'_>) -> Called {
     if x.body.length.is_some_and(|length| length > bytes_max) {
         return too_large(frame, bytes_max);
     }
-    let bytes_max = x.body_bytes_max.filter(|max| *max > 0).map_or(bytes_max, |max| max.min(bytes_max));
+    let bytes_max =
+        x.body_bytes_max.filter(|max| *max > 0).map_or(bytes_max, |max| max.min(bytes_max));
     core.suspend(Op::ReadBody { bytes_max });
     Ok(Outcome::Yield)
 }

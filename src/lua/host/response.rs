@@ -44,7 +44,11 @@ fn resp_set_status(frame: &mut Frame<'_>) -> Called {
     }
     let x = frame.exchange()?;
     if x.response.head_sent {
-        crate::lua::env::Env::log_request(4, x, "[lua] attempt to set ngx.status after sending out response headers");
+        crate::lua::env::Env::log_request(
+            4,
+            x,
+            "[lua] attempt to set ngx.status after sending out response headers",
+        );
         return NONE;
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked above.
@@ -61,7 +65,8 @@ fn name_of<'f>(frame: &Frame<'f>) -> Result<&'f str, Raise> {
 
 /// Fields the driver writes itself: kept out of `fields`, so that they are never doubled.
 fn length_text(x: &Exchange, name: &str) -> Option<String> {
-    name.eq_ignore_ascii_case("content-length").then(|| x.response.length)?.map(|n| n.to_string())
+    let length = x.response.length.filter(|_| name.eq_ignore_ascii_case("content-length"));
+    length.map(|length| length.to_string())
 }
 
 fn resp_header(frame: &mut Frame<'_>) -> Called {

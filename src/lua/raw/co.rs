@@ -1,10 +1,6 @@
 //! Coroutines that Rust resumes, and values that Rust keeps.
 
-use std::{
-    ffi::c_int,
-    rc::Rc,
-    slice,
-};
+use std::{ffi::c_int, rc::Rc, slice};
 
 use mlua::ffi;
 

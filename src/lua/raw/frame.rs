@@ -109,7 +109,10 @@ impl<'f> Frame<'f> {
     /// Like [`Frame::str`], raising for anything else.
     pub(crate) fn need_str(&self, at: c_int, name: &str) -> Result<&'f [u8], Raise> {
         self.str(at).ok_or_else(|| {
-            Raise(format!("bad argument #{at} to '{name}' (string expected, got {})", self.type_name(at)))
+            Raise(format!(
+                "bad argument #{at} to '{name}' (string expected, got {})",
+                self.type_name(at)
+            ))
         })
     }
 
@@ -130,7 +133,10 @@ impl<'f> Frame<'f> {
     /// Like [`Frame::num`], raising for anything else.
     pub(crate) fn need_num(&self, at: c_int, name: &str) -> Result<f64, Raise> {
         self.num(at).ok_or_else(|| {
-            Raise(format!("bad argument #{at} to '{name}' (number expected, got {})", self.type_name(at)))
+            Raise(format!(
+                "bad argument #{at} to '{name}' (number expected, got {})",
+                self.type_name(at)
+            ))
         })
     }
 
@@ -160,7 +166,10 @@ impl<'f> Frame<'f> {
     /// Like [`Frame::object`], raising for anything else.
     pub(crate) fn need_object<T: Object>(&self, at: c_int, name: &str) -> Result<&'f T, Raise> {
         self.object(at).ok_or_else(|| {
-            Raise(format!("bad argument #{at} to '{name}' (object expected, got {})", self.type_name(at)))
+            Raise(format!(
+                "bad argument #{at} to '{name}' (object expected, got {})",
+                self.type_name(at)
+            ))
         })
     }
 
@@ -224,7 +233,8 @@ impl<'f> Frame<'f> {
 
     pub(crate) fn push_table(&mut self, array: usize, hash: usize) {
         self.room();
-        let (array, hash) = (c_int::try_from(array).unwrap_or(0), c_int::try_from(hash).unwrap_or(0));
+        let (array, hash) =
+            (c_int::try_from(array).unwrap_or(0), c_int::try_from(hash).unwrap_or(0));
         // SAFETY: there is room; the heap refuses nothing now.
         unsafe { ffi::lua_createtable(self.lua, array, hash) };
     }
@@ -335,8 +345,9 @@ impl<'f> Frame<'f> {
     /// Outside of a request, in OpenResty's words.
     pub(crate) fn exchange(&mut self) -> Result<&'f mut Exchange, Raise> {
         // SAFETY: host functions ask once and drop the result before they return.
-        unsafe { current::exchange() }
-            .ok_or_else(|| Raise(format!("API disabled in the context of {}", self.phase_context())))
+        unsafe { current::exchange() }.ok_or_else(|| {
+            Raise(format!("API disabled in the context of {}", self.phase_context()))
+        })
     }
 
     pub(crate) fn phase(&self) -> current::Phase {
@@ -405,7 +416,9 @@ where
     match outcome {
         YIELD => {
             // SAFETY: the function was entered with room for LUA_MINSTACK values.
-            unsafe { ffi::lua_pushlightuserdata(lua, (&raw const MARK).cast_mut().cast::<c_void>()) };
+            unsafe {
+                ffi::lua_pushlightuserdata(lua, (&raw const MARK).cast_mut().cast::<c_void>())
+            };
             // SAFETY: yields one value; nothing with a destructor is alive here.
             unsafe { ffi::lua_yield(lua, 1) }
         }

@@ -119,7 +119,8 @@ fn stack_floor() -> usize {
         return 0;
     }
     // SAFETY: the attributes were filled.
-    let known = unsafe { libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut bytes) };
+    let known =
+        unsafe { libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut bytes) };
     // SAFETY: filled by pthread_getattr_np, not used any more.
     unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
     if known != 0 { 0 } else { low.addr() + (bytes / 2).min(COROUTINE_BYTES_MAX) }

@@ -38,14 +38,16 @@ pub(crate) fn class<T: Object>(lua: &mlua::Lua, methods: mlua::Table) -> mlua::R
     meta.raw_set("__metatable", false)?;
     // SAFETY: `collect` checks what it is called with.
     meta.raw_set("__gc", unsafe { lua.create_c_function(collect::<T>) }?)?;
-    // SAFETY: exec_raw pushed exactly `meta`; the two pushes find room for LUA_MINSTACK.
-    unsafe {
-        lua.exec_raw(meta, |state| {
-            ffi::lua_pushlightuserdata(state, tag::<T>());
-            ffi::lua_insert(state, -2);
-            ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX);
-        })
-    }
+    let put = |state| {
+        // SAFETY: there is room for LUA_MINSTACK values.
+        unsafe { ffi::lua_pushlightuserdata(state, tag::<T>()) };
+        // SAFETY: `meta` and the key are on the stack.
+        unsafe { ffi::lua_insert(state, -2) };
+        // SAFETY: takes both.
+        unsafe { ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX) };
+    };
+    // SAFETY: exec_raw pushes exactly `meta`, which `put` takes.
+    unsafe { lua.exec_raw(meta, put) }
 }
 
 /// Gives `value` to Lua. `T` must have been declared with [`class`].
@@ -55,9 +57,11 @@ pub(crate) fn class<T: Object>(lua: &mlua::Lua, methods: mlua::Table) -> mlua::R
 /// When Lua has no memory for it.
 pub(crate) fn create<T: Object>(lua: &mlua::Lua, value: T) -> mlua::Result<mlua::Value> {
     let mut value = Some(value);
-    // SAFETY: exec_raw runs this protected, so a memory error passes no frame of ours with a
-    // destructor: `value` is taken only when the userdata is there.
-    unsafe { lua.exec_raw((), |state| fill(state, || value.take())) }
+    // SAFETY: exec_raw makes room and runs this protected.
+    let push = |state| unsafe { fill(state, || value.take()) };
+    // SAFETY: a memory error passes no frame of ours with a destructor: `value` is taken only
+    // when the userdata is there.
+    unsafe { lua.exec_raw((), push) }
 }
 
 /// Pushes a userdata with what `value` returns.
@@ -66,10 +70,7 @@ pub(crate) fn create<T: Object>(lua: &mlua::Lua, value: T) -> mlua::Result<mlua:
 ///
 /// The stack has room for three values. Lua may raise for want of memory before `value` is
 /// called, unless the heap refuses nothing.
-pub(super) unsafe fn fill<T: Object>(
-    lua: *mut ffi::lua_State,
-    value: impl FnOnce() -> Option<T>,
-) {
+pub(super) unsafe fn fill<T: Object>(lua: *mut ffi::lua_State, value: impl FnOnce() -> Option<T>) {
     // SAFETY: see above.
     let block: *mut Slot<T> = unsafe { ffi::lua_newuserdata(lua, size_of::<Slot<T>>()) }.cast();
     // SAFETY: fresh memory of that size; Lua aligns it to 8, see `class`.

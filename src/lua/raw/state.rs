@@ -89,12 +89,10 @@ impl State {
     pub(crate) fn keep(&self, value: impl mlua::IntoLua) -> mlua::Result<Ref> {
         let value = value.into_lua(self.lua())?;
         let mut index = 0;
-        // SAFETY: exec_raw pushed exactly `value`, which luaL_ref pops.
-        let kept: mlua::Result<()> = unsafe {
-            self.lua().exec_raw(value, |state| {
-                index = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX);
-            })
-        };
+        // SAFETY: the value is on the stack.
+        let take = |state| index = unsafe { ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX) };
+        // SAFETY: exec_raw pushes exactly `value`, which `take` pops.
+        let kept: mlua::Result<()> = unsafe { self.lua().exec_raw(value, take) };
         kept?;
         Ok(Ref::new(self.clone(), index))
     }
@@ -105,12 +103,13 @@ impl State {
     ///
     /// When Lua has no memory for it.
     pub(crate) fn value(&self, kept: &Ref) -> mlua::Result<mlua::Value> {
-        // SAFETY: pushes one value, which exec_raw takes.
-        unsafe {
-            self.lua().exec_raw((), |state| {
-                ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, kept.index().into());
-            })
-        }
+        let index = kept.index().into();
+        let push = |state| {
+            // SAFETY: exec_raw made room.
+            unsafe { ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, index) };
+        };
+        // SAFETY: `push` pushes one value, which exec_raw takes.
+        unsafe { self.lua().exec_raw((), push) }
     }
 
     /// One step of the garbage collector, or a full cycle.

@@ -79,6 +79,46 @@ fn counters_and_lifetimes_work() {
 }
 
 #[test]
+fn a_count_tells_the_lifetime_too() {
+    let with = |code: &str| format!("{DICT} {code}");
+    check(&[
+        (&with("return host.dict.count(d, 'a', 2, 1, 60)"), "3 60"),
+        (
+            &with(
+                "host.dict.count(d, 'a', 1, 0, 60) local v, t = host.dict.count(d, 'a', 1, 0, 9)
+                 return v, t > 59 and t <= 60",
+            ),
+            "2 true",
+        ),
+        (&with("d:set('a', 1) return host.dict.count(d, 'a', 1)"), "2 0"),
+        (&with("return host.dict.count(d, 'a', 1)"), "nil 'not found'"),
+        (&with("return host.dict.count(d, '', 1)"), "nil 'empty key'"),
+    ]);
+}
+
+#[test]
+fn a_method_takes_only_its_own_objects() {
+    let raised = |got: &str| {
+        format!("raised: 'plugin:1: bad argument #1 to 'get' (object expected, got {got})'")
+    };
+    let get = |what: &str| format!("{DICT} return d.get({what}, 'a')");
+    check(&[
+        (&get("{1}"), &raised("table")),
+        (&get("nil"), &raised("nil")),
+        (&get("newproxy(true)"), &raised("userdata")),
+        (&get("io.stdout"), &raised("userdata")),
+        (&get("host.metrics.counter('own', '')"), &raised("userdata")),
+        (&format!("{DICT} return getmetatable(d)"), "false"),
+        // A value that the collector has been at is empty, whoever called it.
+        (
+            "local c = host.metrics.counter('gone', '') local b = host.metrics.bundle(c, {})
+             debug.getmetatable(b).__gc(b) debug.getmetatable(b).__gc(b) return pcall(b.add, b, 1)",
+            "false 'bad argument #1 to 'add' (object expected, got userdata)'",
+        ),
+    ]);
+}
+
+#[test]
 fn lists_and_upkeep_work() {
     let with = |code: &str| format!("{DICT} {code}");
     check(&[
@@ -142,6 +182,20 @@ fn metrics_are_counted_and_rendered() {
         (
             "local c = host.metrics.counter('z', 'Z') c:inc(1) c:reset() return host.metrics.render():find('\\napisix_z ') == nil",
             "true",
+        ),
+        (
+            "local c = host.metrics.counter('b', 'B', {'code'})
+             local h = host.metrics.histogram('bh', 'BH', {}, {1, 2})
+             local b = host.metrics.bundle(c, {200}, h, {}, c, {'404'})
+             b:add(1, 1.5, nil) b:add(2, nil, 5) c:del({'200'}) b:add(4)
+             local text = host.metrics.render()
+             return text:match('apisix_b{code=\"200\"} (%d+)'),
+                 text:match('apisix_b{code=\"404\"} (%d+)'), text:match('apisix_bh_count (%d+)')",
+            "'4' '5' '1'",
+        ),
+        (
+            "host.metrics.bundle({}, {})",
+            "raised: 'plugin:1: bad argument #1 to 'bundle' (object expected, got table)'",
         ),
         ("host.metrics.counter('bad name', '') == nil", "true"),
         (

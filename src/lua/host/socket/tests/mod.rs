@@ -67,8 +67,7 @@ impl Bench {
         let env = Env::new(
             settings,
             (0, 1),
-            Arc::default(),
-            Arc::new(local),
+            (Arc::default(), Arc::new(local)),
             Process {
                 dicts: Arc::new(Dicts::new([])),
                 metrics: Arc::new(Registry::new("test_", 1)),
