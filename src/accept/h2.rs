@@ -76,7 +76,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it has for the answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes of a body that nobody wanted which are read before the stream ends: older clients
+/// Bytes of a body that nobody wanted which are read before the stream ends. Older clients
 /// take the reset that comes instead for a failure, although the answer was sent.
 const REST_BYTES_MAX: u64 = 1 << 20;
 
@@ -357,8 +357,13 @@ async fn stream<F: Future<Output = ()>>(shared: &Shared, wire: F, job: Job) {
     x.peer = None;
     x.body = RequestBody::default();
     x.head.clear();
+    let status = x.response.status;
     shared.gate.recycle(x);
-    if let Some(rest) = stage.take_rest() {
+    // After an error a client stops sending. Curl 7.88 goes on after a success whose stream
+    // has ended, and never stops: there the reset is the better end, as nginx has it.
+    if status >= 400
+        && let Some(rest) = stage.take_rest()
+    {
         discard(rest).await;
     }
 }

@@ -15,6 +15,7 @@ mod filter;
 mod host;
 pub mod loader;
 mod probe;
+mod merges;
 mod raw;
 mod slot;
 mod task;

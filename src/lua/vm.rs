@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    merges::ConsumerMerge,
     api,
     breaker::Breaker,
     core::Core,
@@ -109,12 +110,24 @@ pub struct Vm {
     /// Plugins in the list that did not, with the reason.
     pub broken: Vec<(String, String)>,
     nothing: Arc<Runs>,
-    with_consumer: RefCell<HashMap<(usize, usize), ConsumerMerge>>,
-    upstreams: RefCell<HashMap<String, Arc<Upstream>>>,
+    pub(super) with_consumer: RefCell<HashMap<(usize, usize), ConsumerMerge>>,
+    pub(super) upstreams: RefCell<HashMap<String, Arc<Upstream>>>,
     pub(crate) core: Rc<Core>,
     /// The code it runs.
     pub generation: Arc<Generation>,
 }
+
+/// What a VM loads first, in steps of a fraction of a millisecond.
+const BOOT: [&str; 8] = [
+    "moongate.boot",
+    "apisix.core",
+    "apisix.schema_def",
+    "resty.expr.v1",
+    "apisix.secret",
+    "moongate.registry",
+    "moongate.plugins",
+    "moongate.runner",
+];
 
 const ENTRIES: [(&str, &[&str]); 2] = [
     ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
@@ -146,6 +159,7 @@ impl Vm {
             core,
             generation,
         };
+        tokio::task::yield_now().await;
         vm.set_up().map_err(|error| error.to_string())?;
         vm.boot().await?;
         Ok(vm)
@@ -176,9 +190,14 @@ impl Vm {
 
     /// Runs `moongate.boot` and fetches the functions Rust calls.
     async fn boot(&mut self) -> Result<(), String> {
-        for module in ["moongate.boot", "moongate.plugins", "moongate.runner"] {
+        // Almost all of it stays: there is nothing to collect yet.
+        self.core.state().hold_garbage(true);
+        for module in BOOT {
+            // A worker serves requests in between.
+            tokio::task::yield_now().await;
             self.require(module).await?;
         }
+        self.core.state().hold_garbage(false);
         let lua = self.core.lua();
         let fetch = || -> mlua::Result<HashMap<&'static str, Ref>> {
             let package: mlua::Table = lua.globals().get("package")?;
@@ -528,53 +547,6 @@ impl Vm {
         }
     }
 
-    /// A route with its consumer, merged once while neither changed: plans are kept by it.
-    /// `None` if the consumer brings no plugin.
-    ///
-    /// # Errors
-    ///
-    /// The consumer's group does not exist.
-    pub(crate) fn with_consumer(
-        &self,
-        matched: &Rc<Matched>,
-        consumer: &Arc<Item<Consumer>>,
-        snapshot: &Snapshot,
-    ) -> Result<Option<Rc<Matched>>, MissingReference> {
-        let key = (Rc::as_ptr(matched) as usize, Arc::as_ptr(consumer) as usize);
-        let group =
-            consumer.typed.group_id.as_ref().and_then(|id| snapshot.consumer_groups.get(id));
-        let group = group.map(|group| Arc::as_ptr(group) as usize);
-        let mut known = self.with_consumer.borrow_mut();
-        if let Some(merge) = known.get(&key)
-            && Rc::ptr_eq(&merge.route, matched)
-            && merge.group == group
-        {
-            return Ok(merge.result.clone());
-        }
-        let merged = merge::merge_consumer(&matched.merged, consumer, snapshot)?;
-        let result = merged.changed_by_consumer().then(|| Rc::new(Matched::from(merged)));
-        if known.len() >= CONSUMER_MERGES_MAX {
-            known.clear();
-        }
-        let merge = ConsumerMerge { route: Rc::clone(matched), group, result: result.clone() };
-        known.insert(key, merge);
-        Ok(result)
-    }
-
-    /// The upstream a plugin made under `key` before.
-    pub(crate) fn made_upstream(&self, key: &str) -> Option<Arc<Upstream>> {
-        self.upstreams.borrow().get(key).cloned()
-    }
-
-    /// Keeps an upstream a plugin made, so that its balancer state survives the request.
-    pub(crate) fn remember_upstream(&self, key: &str, upstream: &Arc<Upstream>) {
-        let mut upstreams = self.upstreams.borrow_mut();
-        if upstreams.len() >= MADE_UPSTREAMS_MAX {
-            upstreams.clear();
-        }
-        upstreams.insert(key.to_owned(), Arc::clone(upstream));
-    }
-
     /// What runs where no route matched.
     pub(crate) fn nothing(&self) -> Arc<Runs> {
         Arc::clone(&self.nothing)
@@ -585,18 +557,4 @@ impl Vm {
     pub fn memory(&self) -> usize {
         self.core.heap().used()
     }
-}
-
-/// Merges of routes with consumers that a VM remembers.
-const CONSUMER_MERGES_MAX: usize = 10_000;
-
-/// Upstreams made by plugins that a VM remembers.
-const MADE_UPSTREAMS_MAX: usize = 10_000;
-
-/// A route merged with a consumer. Holds the route, so its address is not given to another.
-struct ConsumerMerge {
-    route: Rc<Matched>,
-    /// Address of the consumer's group.
-    group: Option<usize>,
-    result: Option<Rc<Matched>>,
 }

@@ -66,6 +66,12 @@ pub fn bound_allocator() {
     }
 }
 
+/// Gives the calling thread less of a busy processor than others get.
+pub fn lower_priority() {
+    // SAFETY: no memory is involved; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) };
+}
+
 /// Collects children that ended; only process 1 gets any it did not start.
 pub fn reap_children() {
     // SAFETY: a null status pointer is allowed; WNOHANG never waits.

@@ -52,6 +52,9 @@ KINDS = {
 
 EDIT_SECONDS = 10
 
+# Changes between two times without.
+BLOCK = 20
+
 
 class Editor:
     def __init__(self, gateway, traffic):
@@ -161,11 +164,15 @@ def run(options, gateway):
         editor.edit(kind)
     time.sleep(1.5)
     before = figures(gateway, process.pid)
-    begin = rig.now()
-    for kind in plan[10:]:
-        editor.edit(kind)
-        time.sleep(0.01)
-    busy = traffic.between(begin, rig.now())
+    busy = []
+    for at in range(10, len(plan), BLOCK):
+        # With and without changes in turns, so that both see the same of a busy machine.
+        begin = rig.now()
+        for kind in plan[at:at + BLOCK]:
+            editor.edit(kind)
+            time.sleep(0.01)
+        busy += traffic.between(begin, rig.now())
+        quiet += calm(traffic, 1.0)
     editor.edit("valid")
     time.sleep(1.5)
     after = figures(gateway, process.pid)

@@ -109,6 +109,9 @@ KINDS = {
 
 EDIT_SECONDS = 10
 
+# Edits between two times without.
+BLOCK = 10
+
 
 def text_of(version, holes):
     text = PLUGIN.replace("@VERSION@", version)
@@ -291,11 +294,15 @@ def run(options, gateway):
     for kind in first:
         editor.edit(kind)
     before = State(gateway, process.pid, settle(gateway, editor))
-    begin = rig.now()
-    for kind in rest:
-        editor.edit(kind)
-        time.sleep(0.02)
-    busy = traffic.between(begin, rig.now())
+    busy = []
+    for at in range(0, len(rest), BLOCK):
+        # With and without edits in turns, so that both see the same of a busy machine.
+        begin = rig.now()
+        for kind in rest[at:at + BLOCK]:
+            editor.edit(kind)
+            time.sleep(options.gap)
+        busy += traffic.between(begin, rig.now())
+        calm += phase(traffic, options.rest)
     took = rig.now() - started
     after = State(gateway, process.pid, settle(gateway, editor))
     calm += phase(traffic, options.calm)
@@ -372,7 +379,7 @@ options_worst = 30
 
 
 def main():
-    options = rig.arguments(__doc__.splitlines()[0], edits=500, calm=8.0, pause=0.03, worst=0)
+    options = rig.arguments(__doc__.splitlines()[0], edits=500, calm=4.0, gap=0.2, rest=1.5, pause=0.03, worst=0)
     options.edits = max(options.edits, 20)
     gateway = rig.Gateway(options, plugins=["moon-live"])
     try:

@@ -112,6 +112,13 @@ impl State {
         unsafe { self.lua().exec_raw((), push) }
     }
 
+    /// Keeps the garbage collector from running, or lets it run again.
+    pub(crate) fn hold_garbage(&self, hold: bool) {
+        let what = if hold { ffi::LUA_GCSTOP } else { ffi::LUA_GCRESTART };
+        // SAFETY: changes a setting of the state; nothing runs.
+        unsafe { ffi::lua_gc(self.raw(), what, 0) };
+    }
+
     /// One step of the garbage collector, or a full cycle.
     pub(crate) fn collect(&self, full: bool) -> bool {
         let what: c_int = if full { ffi::LUA_GCCOLLECT } else { ffi::LUA_GCSTEP };
