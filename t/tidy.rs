@@ -106,7 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
-    ("cli", &["config", "control", "lua", "sys"]),
+    ("cli", &["config", "control", "limits", "lua", "sys"]),
     ("main", &["cli"]),
 ];
 

@@ -25,7 +25,9 @@ impl PluginChecker for Names {
         match plugin {
             "gone" => Verdict::Unknown,
             "off" => Verdict::Ignored,
-            "needs-metadata" if self.metadata == 0 => Verdict::Refused("no metadata".into()),
+            "needs-metadata" if schema_type == SchemaType::Plugin && self.metadata == 0 => {
+                Verdict::Refused("no metadata".into())
+            }
             _ if conf.get("bad").is_some() => {
                 Verdict::Refused(format!("property \"bad\" is bad ({schema_type:?})"))
             }

@@ -89,6 +89,8 @@ pub fn run(options: Options) -> Result<(), String> {
     let _watchers = control.watch(&events)?;
     // What changed between reading and watching.
     control.reload_objects();
+    // The outcome is in the log and on the board.
+    let _ = control.reload_code(false);
     // What was started so far keeps its priority; checks are less urgent than requests.
     crate::sys::platform::lower_priority();
     control.serve(&inbox);

@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::{
-    merges::ConsumerMerge,
     api,
     breaker::Breaker,
     core::Core,
@@ -16,6 +15,7 @@ use super::{
     filter::Filters,
     host,
     loader::{self, Generation},
+    merges::ConsumerMerge,
     raw::{
         co::{Co, Ref},
         current::Phase,
@@ -23,13 +23,11 @@ use super::{
     task::{self, Failure, Finish},
 };
 use crate::config::{
-    Item, Snapshot,
+    Snapshot,
     check::SchemaType,
-    consumer::Consumer,
     item::Collection,
-    merge::{self, MissingReference},
     plugin::{Kept, Owner, PluginConf},
-    runs::{Matched, Runs},
+    runs::Runs,
     upstream::Upstream,
 };
 

@@ -50,8 +50,9 @@ pub(super) fn findings(vm: &Vm, name: &str, file: &Path) -> Result<Vec<Finding>,
     let shown = file.display().to_string();
     match vm.broken.iter().find(|(broken, _)| broken == name) {
         Some((_, reason)) => {
-            // The rest is where else it was looked for.
-            let text = reason.lines().next().unwrap_or_default().trim_end_matches(':');
+            // The first position is that of the loader, the rest where else it was looked for.
+            let text = reason.rsplit("syntax error: ").next().unwrap_or_default();
+            let text = text.lines().next().unwrap_or_default().trim_end_matches(':');
             report.add(&shown, [], true, format!("does not load: {text}"));
         }
         None => report.loaded(name, &shown)?,

@@ -15,7 +15,7 @@ local schema = {
 
 local _M = {
     version = 0.1,
-    priority = 50,      -- the higher, the earlier; authentication is at 2500
+    priority = 11500,   -- the higher, the earlier; authentication is at 2500
     name = "NAME",
     schema = schema,
 }

@@ -67,7 +67,7 @@ fn the_template_works_as_it_is() {
     assert_eq!(
         found_in(&prefix, &file),
         [
-            "my-plugin.lua: plugin my-plugin, version 0.1, priority 50: access, header_filter",
+            "my-plugin.lua: plugin my-plugin, version 0.1, priority 11500: access, header_filter",
             "my-plugin.lua: ok"
         ]
     );

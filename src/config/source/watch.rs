@@ -69,7 +69,7 @@ impl Watched {
 /// What changed in one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The directory, as it was given.
+    /// The directory, as an absolute path.
     pub dir: PathBuf,
     /// Files that are new or have new content, sorted.
     pub changed: Vec<PathBuf>,
@@ -107,7 +107,7 @@ impl Watcher {
         let notifier = notify::recommended_watcher(move |event| forward(event, &events)).ok();
         let mut watch = Watch {
             notifier,
-            states: dirs.into_iter().map(State::new).collect(),
+            states: dirs.into_iter().map(absolute).map(State::new).collect(),
             report: Box::new(report),
         };
         for at in 0..watch.states.len() {
@@ -124,6 +124,13 @@ impl Drop for Watcher {
         // The thread may be inside `report`, which may be waiting for us: it is not joined.
         let _ = self.stop.send(Signal::Stop);
     }
+}
+
+/// Events name their files absolutely, and are told apart by their directory.
+fn absolute(watched: Watched) -> Watched {
+    // Only without a working directory there is no absolute path; then the scan sees to it.
+    let dir = std::path::absolute(&watched.dir).unwrap_or_else(|_| watched.dir.clone());
+    Watched { dir, ..watched }
 }
 
 /// Passes on what may mean a change; reading the files makes events too.

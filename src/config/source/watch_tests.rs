@@ -80,6 +80,18 @@ fn a_write_is_reported_at_once() {
 }
 
 #[test]
+fn a_relative_directory_is_watched_like_any_other() {
+    let dir = TempDir::new("watch");
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    let relative = Path::new(&up).join(dir.path().strip_prefix("/").unwrap());
+    let probe = Probe::new(Watched::files(relative, &[FILE]));
+    fs::write(dir.path().join(FILE), "a").unwrap();
+    // Sooner than the scan would find it.
+    probe.expect(limits::WATCH_SCAN_SECONDS * 500);
+}
+
+#[test]
 fn a_rename_and_a_removal_are_reported() {
     let dir = TempDir::new("watch");
     let file = dir.path().join(FILE);
