@@ -260,13 +260,17 @@ end
 
 
 --- Makes a ctx for a request that never reached the access phase, so that log can run.
+function _M.late_ctx(plan)
+    return new_ctx(plan)
+end
+
+
+--- Leaves plugins out of what is still to run for a request.
 -- @tparam string ... names of plugins that are suspended
-function _M.late_ctx(plan, ...)
-    local ctx = new_ctx(plan)
+function _M.skip(ctx, ...)
     for at = 1, select("#", ...) do
         skip_plugin(ctx, (select(at, ...)))
     end
-    return ctx
 end
 
 

@@ -213,7 +213,6 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         local_offset_s: platform::local_offset_s,
         free_bytes: platform::free_bytes,
     });
-    platform::bound_allocator();
     let config_path = options.config_path();
     let loaded = load_local(options, &config_path)?;
     let local = Arc::new(loaded.local);

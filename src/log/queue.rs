@@ -16,9 +16,6 @@ use super::{rotate::RotateOptions, target::Output, target::Target, writer::Class
 /// Small writes are joined up to this many bytes.
 const JOIN_BYTES_MAX: usize = 64 * 1024;
 
-/// Whole buffers that are handed to the writing thread at once.
-const TOGETHER: usize = 8;
-
 /// Buffers kept for reuse, and the largest worth keeping, in bytes.
 const SPARES_MAX: usize = 32;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
@@ -112,7 +109,8 @@ impl Queue {
     }
 
     /// Takes the caller's buffer and leaves an empty one; returns false if lines were dropped.
-    pub(super) fn exchange(&self, sink: &Sink, lines: &mut Vec<u8>) -> bool {
+    /// The thread is woken once `together` jobs wait.
+    pub(super) fn exchange(&self, sink: &Sink, lines: &mut Vec<u8>, together: usize) -> bool {
         let mut jobs = self.lock();
         if !admit(&jobs, sink, lines) {
             lines.clear();
@@ -120,9 +118,7 @@ impl Queue {
         }
         let empty = jobs.spares.pop().unwrap_or_else(|| Vec::with_capacity(lines.capacity()));
         jobs.list.push_back(Job::Data(sink.id, std::mem::replace(lines, empty)));
-        // Waking a thread costs more than the write: a few buffers go together, and what
-        // is fewer is found when the thread looks by itself.
-        if jobs.list.len() >= TOGETHER {
+        if jobs.list.len() >= together {
             self.wake(jobs);
         }
         true

@@ -265,8 +265,13 @@ impl LogFile {
 
     /// Hands a buffer of whole lines over and leaves an empty one. False if they were dropped.
     pub fn send(&self, lines: &mut Vec<u8>) -> bool {
+        self.hand_over(lines, 1)
+    }
+
+    /// As [`LogFile::send`]; the writing thread is woken once `together` jobs wait.
+    fn hand_over(&self, lines: &mut Vec<u8>, together: usize) -> bool {
         match &self.0 {
-            Some(handle) => handle.queue.exchange(&handle.sink, lines),
+            Some(handle) => handle.queue.exchange(&handle.sink, lines, together),
             None => {
                 lines.clear();
                 true
@@ -314,6 +319,9 @@ impl LogFile {
     }
 }
 
+/// Full buffers that the writing thread is woken for at once.
+const TOGETHER: usize = 8;
+
 /// One worker's lines on their way to a file. Not shared: the worker appends without any lock
 /// and hands over a whole buffer when it is full, or when it calls [`LineBuffer::flush`], which
 /// it must do every second or so.
@@ -346,15 +354,21 @@ impl LineBuffer {
             return;
         }
         if self.lines.len() == self.bytes_max || start == 0 {
-            return self.flush();
+            return self.full();
         }
         // The buffer never grows for a line that does not fit: the ones before it go first.
         let last = self.lines.split_off(start);
-        self.flush();
+        self.full();
         self.lines.extend_from_slice(&last);
         if self.lines.len() >= self.bytes_max {
-            self.flush();
+            self.full();
         }
+    }
+
+    /// Hands over a full buffer. Waking a thread costs more than the write: a few buffers
+    /// go together, and the next [`LineBuffer::flush`] takes along what is fewer.
+    fn full(&mut self) {
+        self.file.hand_over(&mut self.lines, if self.bytes_max == 0 { 1 } else { TOGETHER });
     }
 
     /// Hands over what is there.

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::clock;
+
 /// When code is suspended: `moongate.watchdog`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -24,6 +26,11 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
+    /// Whether it is suspended. Reads no clock while it is not.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.until.get().is_some() && self.suspended(clock::now()).is_some()
+    }
+
     /// How long it is still suspended; `None` if it may run.
     pub(crate) fn suspended(&self, now: Instant) -> Option<Duration> {
         let until = self.until.get()?;

@@ -88,7 +88,7 @@ impl Plan {
         if let Some(missing) = &self.missing {
             return Err(missing.to_string());
         }
-        if self.breaker.suspended(clock::now()).is_some() {
+        if self.breaker.is_suspended() {
             let names = self.offenders.borrow().join(", ");
             return Err(format!("{names} (suspended: it overran its time)"));
         }
@@ -207,6 +207,9 @@ impl Vm {
         if call != Call::Access && slot::of(x).ctx.is_none() {
             self.late_ctx(plan, x)?;
         }
+        if call != Call::Access && plan.breaker.is_suspended() {
+            self.skip_offenders(plan, x);
+        }
         let co = self.entry(call.entry())?;
         let push_plans = |co: &Co, x: &Exchange| {
             co.push_ref(plan_table(plan, x));
@@ -242,19 +245,28 @@ impl Vm {
     }
 
     /// A request that was answered before its access phase still gets a ctx for its log.
-    /// Plugins that are suspended do not run with it.
     fn late_ctx(&self, plan: &Plan, x: &mut Exchange) -> Option<()> {
         let co = self.entry("late_ctx")?;
         co.push_ref(&plan.route);
-        if plan.breaker.suspended(clock::now()).is_some() {
-            for name in plan.offenders.borrow().iter() {
-                co.push_str(name.as_bytes());
-            }
-        }
-        let args = co.count() - 1;
-        let co = task::run_now(&self.core, co, args, Some(x), Phase::Access).ok()?;
+        let co = task::run_now(&self.core, co, 1, Some(x), Phase::Access).ok()?;
         self.core.recycle(co);
         Some(())
+    }
+
+    /// Leaves the plugins that are suspended out of the rest of `x`, also if it began before.
+    fn skip_offenders(&self, plan: &Plan, x: &mut Exchange) {
+        let Some(co) = self.entry("skip") else { return };
+        match &slot::of(x).ctx {
+            Some(ctx) => co.push_ref(ctx),
+            None => return,
+        }
+        for name in plan.offenders.borrow().iter() {
+            co.push_str(name.as_bytes());
+        }
+        let args = co.count() - 1;
+        if let Ok(co) = task::run_now(&self.core, co, args, None, Phase::Init) {
+            self.core.recycle(co);
+        }
     }
 
     fn returned(&self, call: Call, co: &Co, x: &mut Exchange) {

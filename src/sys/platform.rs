@@ -48,24 +48,6 @@ pub fn raise_open_files(files: u64) -> u64 {
     limit.rlim_cur
 }
 
-/// Free memory above this at the end of a heap goes back to the system, in bytes.
-const TRIM_BYTES: i32 = 1 << 20;
-
-/// Blocks from this size on are mapped one by one, in bytes.
-const MAP_BYTES: i32 = 512 << 10;
-
-/// Fixes two bounds of the allocator that otherwise grow with the largest block ever freed:
-/// one plugin that once asked for a lot would keep that much memory in the process for good.
-pub fn bound_allocator() {
-    #[cfg(target_env = "gnu")]
-    {
-        // SAFETY: changes settings of the allocator, which guards them itself.
-        unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_BYTES) };
-        // SAFETY: as above.
-        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAP_BYTES) };
-    }
-}
-
 /// Gives the calling thread less of a busy processor than others get.
 pub fn lower_priority() {
     // SAFETY: no memory is involved; 0 is the calling thread.

@@ -342,7 +342,9 @@ class Test:
     def named(self, text, phase, kind):
         """Whether the log tells where it happened: plugin, route, file, line."""
         if phase == "pre_function":
-            return bool(re.search(r"plugin runaway.*pre_function:1: ", text)) and "pre_function-" + kind in text
+            # Who holds all the memory there is may not even find out where it is.
+            place = r"plugin runaway (failed in|.*pre_function:1: )" if kind == "hog" else r"plugin runaway.*pre_function:1: "
+            return bool(re.search(place, text)) and "pre_function-" + kind in text
         if phase in ("filter_func", "filter_func_load"):
             return "filter_func:1" in text and "%s-%s" % (phase, kind) in text
         place = r"runaway\.lua:\d+"
@@ -395,37 +397,42 @@ class Test:
         return self.gateway.log()[size:]
 
     async def sustained(self, phase):
-        """10 requests a second to a looping plugin: the neighbours recover within 10 s."""
-        quiet = lib.Neighbours(self.base, 32)
+        """10 requests a second to a looping plugin: the neighbours recover within 10 s. What is
+        normal at that moment tells a second gateway that nobody attacks."""
+        beside = lib.Gateway(lib.port_base(60), objects(self.base + 5, []), {"runaway": PLUGIN, "late": LATE % "return"})
+        beside.start()
+        quiet, other = lib.Neighbours(self.base, 16), lib.Neighbours(beside.http, 16)
         await quiet.start()
+        await other.start()
         window = 2 if self.args.short else 5
         await asyncio.sleep(0.5)
-        rates = []
-        for _ in range(3):
-            rates.append(await self.rate(quiet, window / 2))
-        normal = sorted(rates)[1]
+        before, normal = await self.rates(quiet, other, 2 * window)
+        fair = before / normal
         path = "/%s-loop" % phase
         attack = [asyncio.create_task(self.attack(path, n * 0.1)) for n in range(int((10 + 4 * window) * 10))]
         await asyncio.sleep(10)
         # The machine may be busy with something else for a moment.
-        after = 0
         for _ in range(4):
-            after = max(after, await self.rate(quiet, window))
-            if after >= 0.9 * normal:
+            after, normal = await self.rates(quiet, other, window)
+            if after >= 0.9 * fair * normal:
                 break
         statuses = [task.result() for task in attack if task.done()]
         for task in attack:
             task.cancel()
         await quiet.stop()
-        self.report.check("sustained loop in %s" % phase, after >= 0.9 * normal and not quiet.failures,
-                          "%.0f/s before, %.0f/s after 10 s; looping route answered %s" % (
-                              normal, after, {status: statuses.count(status) for status in set(statuses)}))
+        await other.stop()
+        beside.stop()
+        self.report.check("sustained loop in %s" % phase, after >= 0.9 * fair * normal and not quiet.failures,
+                          "%.0f %% of the other's rate before, %.0f %% after 10 s (%.0f/s); looping route answered %s" % (
+                              100 * fair, 100 * after / normal, after,
+                              {status: statuses.count(status) for status in set(statuses)}))
 
-    async def rate(self, neighbours, seconds):
-        """Requests per second of `neighbours`."""
+    async def rates(self, some, others, seconds):
+        """Requests per second of both, at the same time."""
         began = time.perf_counter()
         await asyncio.sleep(seconds)
-        return len(neighbours.since(began)) / (time.perf_counter() - began)
+        took = time.perf_counter() - began
+        return len(some.since(began)) / took, len(others.since(began)) / took
 
     async def attack(self, path, delay):
         """One of the requests to the looping plugin."""

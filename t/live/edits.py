@@ -7,7 +7,9 @@
 a plugin's file, two thirds of them broken in every way we know. See the table it prints.
 """
 
+import bisect
 import json
+import multiprocessing
 import os
 import random
 import sys
@@ -106,6 +108,9 @@ KINDS = {
     "error in log": ({"LOG": "error('log trap')"}, "rolled back"),
     "error inside core": ({"ACCESS": "core.string.has_prefix(nil, {})"}, "rolled back"),
 }
+
+# Checking these takes one CPU for as long as the watchdog lets it.
+BURNING = ("endless loop at load", "huge allocation at load")
 
 EDIT_SECONDS = 10
 
@@ -238,10 +243,37 @@ def latency(rows):
     return [(row[2] - row[1]) * 1000 for row in rows if row[3] == 200]
 
 
+def burn(seconds):
+    end = time.time() + seconds
+    while time.time() < end:
+        pass
+
+
 def phase(traffic, seconds):
     start = rig.now()
     time.sleep(seconds)
     return traffic.between(start, rig.now())
+
+
+def beside_a_loop(traffic, seconds):
+    """What a loop on one CPU does to requests where it is none of the gateway's."""
+    process = multiprocessing.Process(target=burn, args=(seconds,), daemon=True)
+    process.start()
+    rows = phase(traffic, seconds)
+    process.join()
+    return rows
+
+
+def by_burning(editor, rows):
+    """Requests, and those beside a check that burns a CPU for a second."""
+    spans = [(start, end) for kind, start, end in editor.spans if kind in BURNING]
+    starts = [start for start, _ in spans]
+    calm, burning = [], []
+    for row in rows:
+        at = bisect.bisect_right(starts, row[2]) - 1
+        inside = at >= 0 and row[1] <= spans[at][1]
+        (burning if inside else calm).append(row)
+    return calm, burning
 
 
 def settle(gateway, editor):
@@ -294,7 +326,7 @@ def run(options, gateway):
     for kind in first:
         editor.edit(kind)
     before = State(gateway, process.pid, settle(gateway, editor))
-    busy = []
+    busy, hot = [], []
     for at in range(0, len(rest), BLOCK):
         # With and without edits in turns, so that both see the same of a busy machine.
         begin = rig.now()
@@ -303,16 +335,17 @@ def run(options, gateway):
             time.sleep(options.gap)
         busy += traffic.between(begin, rig.now())
         calm += phase(traffic, options.rest)
+        hot += beside_a_loop(traffic, options.rest / 2)
     took = rig.now() - started
     after = State(gateway, process.pid, settle(gateway, editor))
     calm += phase(traffic, options.calm)
     alive = process.poll() is None
     end = traffic.stop()
-    return editor, traffic, calm, busy, before, after, end, took, alive
+    return editor, traffic, (calm, hot), busy, before, after, end, took, alive
 
 
 def report(options, result):
-    editor, traffic, calm, busy, before, after, end, took, alive = result
+    editor, traffic, (calm, hot), busy, before, after, end, took, alive = result
     out = rig.Report(f"{editor.count} edits in {took:.0f} s, {options.workers} workers, "
                      f"{len(traffic.rows)} requests")
     for kind, count in sorted(editor.outcomes.items()):
@@ -332,12 +365,19 @@ def report(options, result):
     out.row("effect, median", f"{rig.quantile(effects, .5):.0f} ms")
     out.at_most("effect, p99", rig.quantile(effects, .99), 200, " ms")
     out.row("old answers after reload returned", editor.late, "0", not editor.late)
+    busy, burning = by_burning(editor, busy)
     calm_ms, busy_ms = latency(calm), latency(busy)
     out.row("request p50 without / with edits",
             f"{rig.quantile(calm_ms, .5):.2f} / {rig.quantile(busy_ms, .5):.2f}")
     bound = 2 * rig.quantile(calm_ms, .99)
     out.row("request p99 without edits", f"{bound / 2:.2f} ms")
     out.at_most("request p99 with edits", rig.quantile(busy_ms, .99), bound, " ms")
+    hot_ms, burning_ms = latency(hot), latency(burning)
+    if hot_ms and burning_ms:
+        bound = 2 * rig.quantile(hot_ms, .99)
+        out.row("request p99 beside a busy process", f"{bound / 2:.2f} ms")
+        out.at_most("request p99 while new code burns a CPU", rig.quantile(burning_ms, .99),
+                    bound, " ms")
     out.row("request max without / with edits", f"{max(calm_ms):.1f} / {max(busy_ms):.1f}")
     out.row("idle connections closed by the gateway", end["idle_closes"], "0",
             not end["idle_closes"])
