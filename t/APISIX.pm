@@ -142,6 +142,8 @@ sub skip_reason {
 
 sub run_block {
     my ($block, $name) = @_;
+    # The log is written by a thread of its own: lines of the block before may be on their way.
+    select undef, undef, undef, 0.05;
     my $mark = log_sizes();
     my $failure = eval { prepare($block) };
     if ($@) {
