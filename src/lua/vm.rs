@@ -131,7 +131,16 @@ const ENTRIES: [(&str, &[&str]); 2] = [
     ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
     (
         "moongate.runner",
-        &["plan", "access", "proxy_phase", "filter_phase", "body_phase", "late_ctx", "skip", "place"],
+        &[
+            "plan",
+            "access",
+            "proxy_phase",
+            "filter_phase",
+            "body_phase",
+            "late_ctx",
+            "skip",
+            "place",
+        ],
     ),
 ];
 

@@ -258,10 +258,11 @@ class Test:
         self.cases += [("access", kind) for kind in IN_ACCESS]
         self.cases += [(phase, kind) for phase in ("filter_func", "filter_func_load", "pre_function")
                        for kind in INLINE]
+        self.routes = self.cases
         self.cases = [case for case in self.cases if args.only in "-".join(case)]
         plugins = {"runaway": PLUGIN, "late": LATE % "return"}
         moongate = "  watchdog: {budget: %dms}\n  reload: {rollback_on_error: false}" % (self.budget * 1000)
-        self.gateway = lib.Gateway(self.base, objects(self.base + 5, self.cases), plugins, moongate=moongate)
+        self.gateway = lib.Gateway(self.base, objects(self.base + 5, self.routes), plugins, moongate=moongate)
 
     async def run(self):
         """All of it."""
@@ -372,7 +373,7 @@ class Test:
         """A configuration whose check runs away: refused, the rest applies."""
         size = len(self.gateway.log())
         began = time.perf_counter()
-        text = objects(self.base + 5, self.cases + [("check_schema", kind)])
+        text = objects(self.base + 5, self.routes + [("check_schema", kind)])
         text += ROUTE.format(id="beside-" + kind, port=self.base + 5)
         self.gateway.write("conf/apisix.yaml", text + "\n#END\n")
         log = await self.wait_for(size, r"check_schema-%s.*" % kind, 10)
