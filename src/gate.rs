@@ -5,18 +5,19 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
     task::Waker,
 };
 
+use foldhash::HashMap;
 use tokio::sync::Notify;
 
 use crate::{
     balance,
     config::{
-        Item, Local, Snapshot, merge,
+        Item, Local, Snapshot,
+        merge::{self, UpstreamSource},
         route::Route,
         runs::{Matched, Runs},
     },
@@ -61,6 +62,13 @@ impl Drain {
     }
 }
 
+/// What a route needs to serve, by its number in [`Live::routes`].
+#[derive(Default)]
+struct Ready {
+    matched: Option<Rc<Matched>>,
+    target: Option<Rc<Target>>,
+}
+
 /// A route's merge result, and what it was made from.
 struct Remembered {
     route: Weak<Item<Route>>,
@@ -92,6 +100,8 @@ pub struct Gate {
     pub shared: Arc<balance::Shared>,
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
+    /// Of the routes of `live` that have served since it came.
+    ready: RefCell<Vec<Ready>>,
     #[allow(clippy::vec_box)] // The boxes are what is kept.
     spare: RefCell<Vec<Box<Exchange>>>,
     /// Captures of the router, reused from request to request.
@@ -152,6 +162,7 @@ impl Gate {
             shared: parts.shared,
             targets: RefCell::default(),
             matched: RefCell::default(),
+            ready: RefCell::default(),
             spare: RefCell::default(),
             params: RefCell::default(),
             access: RefCell::new(parts.access),
@@ -168,6 +179,7 @@ impl Gate {
         *self.snapshot.borrow_mut() = Rc::new(Arc::clone(&live.snapshot));
         *self.globals.borrow_mut() = live.globals.clone().map(Rc::new);
         *self.live.borrow_mut() = Rc::new(live);
+        self.ready.take();
         self.targets.borrow_mut().retain(|_, target| target.in_use());
         self.matched.borrow_mut().retain(|_, known| known.route.strong_count() > 0);
     }
@@ -202,12 +214,38 @@ impl Gate {
         x.globals.clone_from(&self.globals.borrow());
     }
 
-    /// Route, service and plugin_config put together; remembered while they stay the same.
+    /// Route number `number` of `live`, which serves now, with all that belongs to it; and the
+    /// route's own upstream, if it can be sent to.
     ///
     /// # Errors
     ///
     /// A reference that leads nowhere.
-    pub fn matched(&self, route: &Arc<Item<Route>>, snapshot: &Snapshot) -> Result<Rc<Matched>> {
+    pub fn ready(&self, live: &Live, number: u32) -> Result<(Rc<Matched>, Option<Rc<Target>>)> {
+        let at = number as usize;
+        if let Some(ready) = self.ready.borrow().get(at)
+            && let Some(matched) = &ready.matched
+        {
+            return Ok((Rc::clone(matched), ready.target.clone()));
+        }
+        let matched = self.matched(&live.routes[at], &live.snapshot)?;
+        let target = match &matched.merged.upstream {
+            UpstreamSource::Id(id) => {
+                let item = live.snapshot.upstreams.get(id);
+                item.and_then(|item| self.target(&item.typed, &item.key).ok())
+            }
+            UpstreamSource::Inline { upstream, key, .. } => self.target(upstream, key).ok(),
+            UpstreamSource::None => None,
+        };
+        let mut all = self.ready.borrow_mut();
+        if all.len() < live.routes.len() {
+            all.resize_with(live.routes.len(), Ready::default);
+        }
+        all[at] = Ready { matched: Some(Rc::clone(&matched)), target: target.clone() };
+        Ok((matched, target))
+    }
+
+    /// Route, service and plugin_config put together; remembered while they stay the same.
+    fn matched(&self, route: &Arc<Item<Route>>, snapshot: &Snapshot) -> Result<Rc<Matched>> {
         let key = Arc::as_ptr(route) as usize;
         if let Some(known) = self.matched.borrow().get(&key)
             && known.version == snapshot.version

@@ -17,8 +17,10 @@ use crate::{
 pub struct Live {
     /// The objects.
     pub snapshot: Arc<Snapshot>,
-    /// Finds the route.
-    pub router: Router<Arc<Item<Route>>>,
+    /// Finds the route: its place in `routes`.
+    pub router: Router<u32>,
+    /// The routes that serve.
+    pub routes: Vec<Arc<Item<Route>>>,
     /// All global rules as one, if there are any.
     pub globals: Option<Arc<Runs>>,
     /// What is odd about the routes: they do not serve.
@@ -30,17 +32,21 @@ impl Live {
     #[must_use]
     pub fn build(snapshot: Arc<Snapshot>, mode: Mode, before: Option<&Self>) -> Self {
         let mut problems = Vec::new();
-        let specs: Vec<_> = snapshot
-            .routes
-            .iter()
-            .filter_map(|route| match spec(route, &snapshot, mode) {
-                Ok(spec) => Some(spec),
+        let mut specs = Vec::new();
+        let mut routes = Vec::new();
+        for route in snapshot.routes.iter() {
+            // More routes than that do not fit into memory.
+            let number = u32::try_from(routes.len()).unwrap_or(u32::MAX);
+            match spec(route, &snapshot, mode, number) {
+                Ok(spec) => {
+                    specs.push(spec);
+                    routes.push(Arc::clone(route));
+                }
                 Err(problem) => {
                     problems.push(format!("route [{}] does not serve: {problem}", route.id));
-                    None
                 }
-            })
-            .collect();
+            }
+        }
         let router = Router::build(mode, specs).unwrap_or_else(|error| {
             // Every path was checked one by one above, so this cannot happen.
             problems.push(error.to_string());
@@ -49,7 +55,7 @@ impl Live {
         let rules = merge::global_rules(&snapshot.global_rules);
         problems.extend(rules.errors.iter().cloned());
         let globals = globals(&rules, before);
-        Self { snapshot, router, globals, problems }
+        Self { snapshot, router, routes, globals, problems }
     }
 }
 
@@ -69,7 +75,8 @@ fn spec(
     route: &Arc<Item<Route>>,
     snapshot: &Snapshot,
     mode: Mode,
-) -> Result<RouteSpec<Arc<Item<Route>>>, String> {
+    number: u32,
+) -> Result<RouteSpec<u32>, String> {
     let typed = &route.typed;
     for uri in &typed.uris {
         check_uri(mode, uri).map_err(|error| error.to_string())?;
@@ -93,6 +100,6 @@ fn spec(
         priority: typed.priority,
         filter_fun: typed.filter_func.is_some(),
         enabled: typed.enabled,
-        value: Arc::clone(route),
+        value: number,
     })
 }

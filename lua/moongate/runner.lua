@@ -6,11 +6,11 @@
 local core = require("apisix.core")
 local host = require("moongate.host")
 
-local clear = require("table.clear")
-local release_vars = core.ctx.release_vars
-local set_vars_meta = core.ctx.set_vars_meta
+local getmetatable = getmetatable
 local host_set_ctx = host.set_ctx
 local rawset = rawset
+local renew = core.ctx.renew
+local set_vars_meta = core.ctx.set_vars_meta
 local setmetatable = setmetatable
 
 local _M = {
@@ -34,45 +34,44 @@ local lazy = {
     end,
 }
 
-local ctx_meta = {
-    __index = function(ctx, key)
-        local make = lazy[key]
-        if make then
-            local value = make(ctx)
+--- The metatable of every ctx of a plan: what the plan says of the request (conf_type,
+-- route_id and so on) is not copied into each of them.
+local function meta_of(plan)
+    local known = plan.info
+    known.plugins = plan.flat
+    plan.ctx_meta = {
+        __index = function(ctx, key)
+            local value = known[key]
             if value ~= nil then
-                rawset(ctx, key, value)
+                return value
             end
-            return value
-        end
-    end,
-}
-
-
-local function fill_ctx(ctx, plan)
-    local info = plan.info
-    ctx.conf_type = info.conf_type
-    ctx.conf_id = info.conf_id
-    ctx.conf_version = info.conf_version
-    ctx.route_id = info.route_id
-    ctx.route_name = info.route_name
-    ctx.service_id = info.service_id
-    ctx.service_name = info.service_name
-    ctx.plugins = plan.flat
-    ctx._at = 0
-    set_vars_meta(ctx)
-    return ctx
+            local make = lazy[key]
+            if make then
+                value = make(ctx)
+                if value ~= nil then
+                    rawset(ctx, key, value)
+                end
+                return value
+            end
+        end,
+    }
+    return plan.ctx_meta
 end
 
 
 --- The ctx of a new request. A used one, which Rust already holds for this request, is
--- emptied and filled again: a table with a few dozen fields is dear to make and to collect.
+-- emptied: a table with a few dozen fields is dear to make and to collect.
 local function new_ctx(plan, used)
+    local meta = plan.ctx_meta or meta_of(plan)
     if used then
-        release_vars(used)
-        clear(used)
-        return fill_ctx(used, plan)
+        renew(used)
+        if getmetatable(used) ~= meta then
+            setmetatable(used, meta)
+        end
+        return used
     end
-    local ctx = setmetatable(fill_ctx({}, plan), ctx_meta)
+    local ctx = setmetatable({}, meta)
+    set_vars_meta(ctx)
     host_set_ctx(ctx)
     return ctx
 end
@@ -281,7 +280,7 @@ function _M.place(ctx, skip)
     if skip and name then
         skip_plugin(ctx, name)
     end
-    return name, ctx._at
+    return name, ctx._at or 0
 end
 
 

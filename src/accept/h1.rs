@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -95,7 +95,7 @@ pub(super) async fn serve(
         broken: Cell::new(None),
         body_timeout,
     });
-    let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0 };
+    let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0, ended: None };
     let serial = driver.info.serial;
     poll_fn(|cx| {
         gate.drain.wakers.borrow_mut().insert(serial, cx.waker().clone());
@@ -124,6 +124,8 @@ struct Driver {
     shared: Rc<Shared>,
     info: Rc<ConnInfo>,
     requests: u32,
+    /// When the last request ended, until the wait for the next one began.
+    ended: Option<Instant>,
 }
 
 impl Driver {
@@ -135,6 +137,7 @@ impl Driver {
             let mut x = self.gate.exchange();
             x.reset(&self.info);
             let next = self.one(&mut x).await;
+            self.ended = x.ended;
             crate::lua::Vm::detach(&mut x);
             x.head.clear();
             self.gate.recycle(x);
@@ -155,13 +158,15 @@ impl Driver {
         let patience =
             if self.requests == 0 { local.client_header_timeout } else { local.keepalive_timeout };
         let fresh = self.requests == 0;
+        let now = self.ended.take();
         if patience.is_zero() && !fresh {
             return false;
         }
         let mut deadline = shared.deadline.take();
         let gate = &self.gate;
         let arrived = deadline
-            .limit(
+            .limit_from(
+                now,
                 patience,
                 poll_fn(|cx| {
                     // What has arrived is answered, also on the way out.

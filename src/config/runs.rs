@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     merge::{GlobalRules, Merged},
     plugin::PluginConf,
+    upstream::Timeout,
 };
 
 /// Plugins with the identity plugins see in `ctx`. The plugin host caches by its address.
@@ -28,13 +29,21 @@ pub struct Runs {
     pub service_name: Option<Arc<str>>,
 }
 
-/// A matched route, merged, with what runs for it.
+/// A matched route, merged, with what runs for it. What every request asks for comes first:
+/// with very many routes each line of it must come from main memory.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Matched {
-    /// Route, service and all that.
-    pub merged: Merged,
+    /// Whether it has plugins at all.
+    pub has_plugins: bool,
+    /// Whether upgrades are let through.
+    pub enable_websocket: bool,
+    /// The route's own time limits.
+    pub timeout: Option<Timeout>,
     /// What runs.
     pub runs: Arc<Runs>,
+    /// Route, service and all that.
+    pub merged: Merged,
 }
 
 impl From<Merged> for Matched {
@@ -50,7 +59,13 @@ impl From<Merged> for Matched {
             service_id: service.map(|service| Arc::clone(&service.id)),
             service_name: service.and_then(|service| service.typed.name.clone()),
         };
-        Self { merged, runs: Arc::new(runs) }
+        Self {
+            has_plugins: !runs.plugins.is_empty(),
+            enable_websocket: merged.enable_websocket,
+            timeout: merged.timeout,
+            runs: Arc::new(runs),
+            merged,
+        }
     }
 }
 

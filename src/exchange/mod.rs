@@ -25,6 +25,7 @@ use crate::{
     },
     fields::Fields,
     http1::RequestHead,
+    sys::deadline::Deadline,
 };
 
 /// The connection a request came by.
@@ -131,6 +132,8 @@ pub struct UpstreamState {
     pub chosen_key: Option<Arc<str>>,
     /// Id given by a plugin as `ctx.upstream_id`.
     pub chosen_id: Option<String>,
+    /// A timer between two uses; it outlives the request, since making one is dear.
+    pub timer: Deadline,
 }
 
 /// The Lua side of a request: opaque here, owned by `lua`.
@@ -230,8 +233,8 @@ pub struct Exchange {
     pub request_length: u64,
     /// Whether the client went away.
     pub client_gone: bool,
-    /// Routes whose `filter_func` said no, by address.
-    pub refused_routes: Vec<*const ()>,
+    /// Routes whose `filter_func` said no, by number.
+    pub refused_routes: Vec<u32>,
     /// Tells whether the client is still there while the upstream is silent.
     pub peer: Option<Rc<dyn Peer>>,
     /// Whether the wait for the upstream's head has begun.
@@ -414,7 +417,8 @@ impl Exchange {
     fn reset_upstream(&mut self) {
         let mut attempts = std::mem::take(&mut self.upstream.attempts);
         attempts.clear();
-        self.upstream = UpstreamState { attempts, ..UpstreamState::default() };
+        let timer = std::mem::take(&mut self.upstream.timer);
+        self.upstream = UpstreamState { attempts, timer, ..UpstreamState::default() };
     }
 
     fn reset_response(&mut self) {

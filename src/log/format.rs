@@ -160,7 +160,12 @@ fn escape_tail(out: &mut Vec<u8>, start: usize, escape: Escape) {
         Escape::Json => *byte < 0x20 || *byte > 0x7f || matches!(byte, b'"' | b'\\'),
         Escape::None => false,
     };
-    let Some(first) = out[start..].iter().position(special) else { return };
+    // Nearly no value has any: eight at a time are looked at together.
+    let (words, _) = out[start..].as_chunks::<8>();
+    let clean = |word: &&[u8; 8]| !word.iter().fold(false, |found, byte| found | special(byte));
+    let plain = words.iter().take_while(clean).count() * 8;
+    let Some(first) = out[start + plain..].iter().position(special) else { return };
+    let first = plain + first;
     let tail = out.split_off(start + first);
     match escape {
         Escape::Default => {

@@ -21,7 +21,7 @@ use super::{
         current::Phase,
     },
 };
-use crate::exchange::Exchange;
+use crate::{clock, exchange::Exchange};
 
 /// An uncaught error.
 #[derive(Debug)]
@@ -59,7 +59,13 @@ pub(crate) async fn run(
     match co.resume(args, core, x.as_deref_mut(), phase) {
         Resumed::Done => Finish::Returned(co),
         Resumed::Failed { message, traceback } => failed(core, message, traceback),
-        waits => Group::new(core, phase, owner).drive(co, waits, x).await,
+        waits => {
+            let finish = Group::new(core, phase, owner).drive(co, waits, x.as_deref_mut()).await;
+            if let Some(x) = x {
+                x.now = clock::now();
+            }
+            finish
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl Versions {
         if trial.is_none() {
             return serving;
         }
-        let plugins = x.matched.as_ref().is_some_and(|known| !known.runs.plugins.is_empty());
+        let plugins = x.matched.as_ref().is_some_and(|known| known.has_plugins);
         if !plugins && x.globals.is_none() {
             return serving;
         }

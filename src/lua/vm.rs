@@ -2,10 +2,11 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
 };
+
+use foldhash::HashMap;
 
 use super::{
     api,
@@ -157,7 +158,7 @@ impl Vm {
             globals: RefCell::default(),
             confs: RefCell::default(),
             filters: Filters::default(),
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             loaded: Vec::new(),
             broken: Vec::new(),
             nothing: Arc::default(),
@@ -209,7 +210,7 @@ impl Vm {
         let fetch = || -> mlua::Result<HashMap<&'static str, Ref>> {
             let package: mlua::Table = lua.globals().get("package")?;
             let loaded: mlua::Table = package.get("loaded")?;
-            let mut entries = HashMap::new();
+            let mut entries = HashMap::default();
             for (module, names) in ENTRIES {
                 let module: mlua::Table = loaded.get(module)?;
                 for name in names {

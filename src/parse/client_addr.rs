@@ -60,8 +60,8 @@ impl ClientAddr {
         // stays as it is and the request goes on without.
         let _ = fields.set("X-Forwarded-Proto", scheme);
         let _ = fields.set("X-Forwarded-Host", &x.host);
-        let port = itoa::Buffer::new().format(x.conn.local.port()).to_owned();
-        let _ = fields.set("X-Forwarded-Port", port);
+        let mut digits = itoa::Buffer::new();
+        let _ = fields.set("X-Forwarded-Port", digits.format(x.conn.local.port()));
     }
 
     /// The address that the header names: its last one, or with `recursive` the last that

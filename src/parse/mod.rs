@@ -46,7 +46,7 @@ pub fn prepare(x: &mut Exchange, local: &Local, client: &ClientAddr) -> Result<(
         x.path = stripped;
     }
     http1::remove_nominated(&mut x.head.fields);
-    x.host = host_of(x.head.host());
+    set_host(&mut x.host, x.head.host());
     if !local.underscores_in_headers {
         x.head.fields.retain(|name, _| !name.contains(&b'_'));
     }
@@ -54,16 +54,16 @@ pub fn prepare(x: &mut Exchange, local: &Local, client: &ClientAddr) -> Result<(
     Ok(())
 }
 
-/// `$host` of a Host field: lower case, no port.
-#[must_use]
-pub fn host_of(value: &[u8]) -> Vec<u8> {
+/// Makes `host` the `$host` of a Host field: lower case, no port.
+pub fn set_host(host: &mut Vec<u8>, value: &[u8]) {
     let end = match value.first() {
         Some(b'[') => memchr::memchr(b']', value).map_or(value.len(), |at| at + 1),
         _ => memchr::memchr(b':', value).unwrap_or(value.len()),
     };
-    let host = &value[..end];
-    let host = host.strip_suffix(b".").unwrap_or(host);
-    host.to_ascii_lowercase()
+    let name = &value[..end];
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    host.clear();
+    host.extend(name.iter().map(u8::to_ascii_lowercase));
 }
 
 #[cfg(test)]
@@ -80,7 +80,9 @@ mod tests {
             ("[::1]", "[::1]"),
             ("", ""),
         ] {
-            assert_eq!(host_of(value.as_bytes()), host.as_bytes());
+            let mut found = b"old".to_vec();
+            set_host(&mut found, value.as_bytes());
+            assert_eq!(found, host.as_bytes());
         }
     }
 }

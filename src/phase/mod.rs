@@ -28,6 +28,9 @@ pub enum Verdict {
 /// [`Kind::Plugin`] when the plan cannot be made.
 pub fn bind(vm: &Rc<Vm>, x: &mut Exchange) -> Result<()> {
     let globals = x.globals.clone();
+    if globals.is_none() && x.matched.as_ref().is_none_or(|matched| !matched.has_plugins) {
+        return Ok(());
+    }
     let (matched, nothing);
     let runs = match (&x.matched, &globals) {
         (Some(known), _) => {

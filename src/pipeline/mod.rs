@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 pub use respond::Sink;
 
+use target::Target;
+
 use crate::{
     clock,
     error::{Error, Kind, Result, Side},
@@ -119,8 +121,7 @@ async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
             return Ok(Made::Body(answered(x)));
         }
     }
-    found?;
-    proxy::send(gate, x).await
+    proxy::send(gate, x, found?).await
 }
 
 /// The body of a response that a plugin made.
@@ -152,13 +153,19 @@ impl route::expr::Vars for RouteVars<'_> {
     }
 }
 
-fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Result<()> {
+/// Finds the route of `x` and binds `x` to it. Gives the route's own upstream, if it can be
+/// sent to.
+fn find_route(
+    gate: &Rc<Gate>,
+    vm: &Rc<crate::lua::Vm>,
+    x: &mut Exchange,
+) -> Result<Option<Rc<Target>>> {
     let live = Rc::clone(&gate.live.borrow());
     let mut params = gate.params.take();
     let found = loop {
         // `filter_func` needs the request mutably: routes that have one are tried from
         // outside, and a refused one is left out of the next look.
-        let mut refused = Vec::new();
+        let mut filtered = false;
         let candidate = {
             let query = Query {
                 host: Some(if x.head.host().is_empty() { &x.host } else { x.head.host() }),
@@ -169,19 +176,25 @@ fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Res
             live.router.find(
                 &query,
                 &RouteVars(x),
-                &mut |route| !x.refused_routes.contains(&std::sync::Arc::as_ptr(route).cast()),
+                &mut |number| {
+                    filtered = true;
+                    !x.refused_routes.contains(number)
+                },
                 &mut params,
             )
         };
-        let Some(route) = candidate else { break None };
-        let Some(text) = &route.typed.filter_func else { break Some(route) };
-        if vm.filter_passes(&route.id, text, x)? {
-            break Some(route);
+        let Some(&number) = candidate else { break None };
+        if !filtered {
+            break Some(number);
         }
-        refused.push(std::sync::Arc::as_ptr(route).cast::<()>());
-        x.refused_routes.append(&mut refused);
+        let route = &live.routes[number as usize];
+        let Some(text) = &route.typed.filter_func else { break Some(number) };
+        if vm.filter_passes(&route.id, text, x)? {
+            break Some(number);
+        }
+        x.refused_routes.push(number);
     };
-    let Some(route) = found else { return Err(Kind::NoRoute.into()) };
+    let Some(number) = found else { return Err(Kind::NoRoute.into()) };
     for (name, value) in params.iter() {
         x.params.push(name, value);
     }
@@ -193,7 +206,7 @@ fn find_route(gate: &Rc<Gate>, vm: &Rc<crate::lua::Vm>, x: &mut Exchange) -> Res
         log_line(Level::Warn, x, &format!("a condition of a route failed: {error}"));
     }
     gate.params.replace(params);
-    let snapshot = Rc::clone(x.snapshot.get_or_insert_with(|| Rc::new(live.snapshot.clone())));
-    x.matched = Some(gate.matched(route, &snapshot)?);
-    Ok(())
+    let (matched, target) = gate.ready(&live, number)?;
+    x.matched = Some(matched);
+    Ok(target)
 }

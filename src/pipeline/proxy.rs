@@ -19,8 +19,9 @@ use crate::{
     upstream::{Answer, Node, Sending, Try},
 };
 
-/// The upstream of `x`, ready to be sent to: a plugin's choice, or the route's.
-fn choose(gate: &Gate, x: &Exchange) -> Result<Rc<Target>> {
+/// The upstream of `x`, ready to be sent to: a plugin's choice, or the route's, which is `own`
+/// if it was ready before.
+fn choose(gate: &Gate, x: &Exchange, own: Option<Rc<Target>>) -> Result<Rc<Target>> {
     if let Some(chosen) = &x.upstream.chosen {
         return gate.target(chosen, x.upstream.chosen_key.as_deref().unwrap_or("plugin"));
     }
@@ -33,6 +34,9 @@ fn choose(gate: &Gate, x: &Exchange) -> Result<Rc<Target>> {
     };
     if let Some(id) = &x.upstream.chosen_id {
         return by_id(id);
+    }
+    if let Some(own) = own {
+        return Ok(own);
     }
     match x.matched.as_ref().map(|matched| &matched.merged.upstream) {
         Some(UpstreamSource::Id(id)) => by_id(id),
@@ -74,13 +78,17 @@ fn combine(x: &Exchange, template: &str) -> Vec<u8> {
     out
 }
 
-/// Proxies `x` to a node of its upstream.
-pub(super) async fn send(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
+/// Proxies `x` to a node of its upstream; `own` is the route's, if it is ready.
+pub(super) async fn send(
+    gate: &Rc<Gate>,
+    x: &mut Exchange,
+    own: Option<Rc<Target>>,
+) -> Result<Made> {
     let bytes_max = x.body_bytes_max.unwrap_or(0);
     if bytes_max > 0 && x.body.length.is_some_and(|length| length > bytes_max) {
         return Err(Kind::BodyTooLarge { bytes_max }.into());
     }
-    let target = choose(gate, x)?;
+    let target = choose(gate, x, own)?;
     if phase::before_proxy(x).await? == Verdict::Answer {
         return Ok(Made::Body(answered(x)));
     }
@@ -103,7 +111,7 @@ impl<'g> Tries<'g> {
     fn new(gate: &'g Rc<Gate>, x: &mut Exchange, target: Rc<Target>) -> Self {
         let local = gate.local.borrow();
         let upstream = &*target.upstream;
-        let websocket = x.matched.as_ref().is_some_and(|matched| matched.merged.enable_websocket);
+        let websocket = x.matched.as_ref().is_some_and(|matched| matched.enable_websocket);
         let needs_key = upstream.balance == crate::config::upstream::Balance::Chash;
         let key = if needs_key { hash_key(x, upstream) } else { Vec::new() };
         Self {
@@ -193,7 +201,7 @@ impl<'g> Tries<'g> {
     /// How to talk to `member`: prepared, unless its name must be resolved or the route
     /// has time limits of its own.
     async fn node(&self, x: &Exchange, member: usize) -> Result<Rc<Node>> {
-        let timeout = x.matched.as_ref().and_then(|matched| matched.merged.timeout);
+        let timeout = x.matched.as_ref().and_then(|matched| matched.timeout);
         if let (None, Some(node)) = (timeout, self.target.prepared(member)) {
             return Ok(node);
         }

@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::{
     radix::Radix,
     table::{Table, index},
-    tree::{Found, Item, Lookup, Tree},
+    tree::{Found, Item, Lone, Lookup, Tree},
 };
 
 /// Longer than any DNS name. A request with a longer host matches no route that names hosts.
@@ -75,32 +75,54 @@ impl HostPattern {
     }
 }
 
+/// What a host leads to.
+#[derive(Debug)]
+enum Place<T> {
+    Lone(Lone<T>),
+    Tree(Arc<Tree<T>>),
+}
+
+impl<T: Copy> Place<T> {
+    fn new(items: Vec<Item<T>>) -> Self {
+        match Lone::new(&items) {
+            Some(lone) => Self::Lone(lone),
+            None => Self::Tree(Arc::new(Tree::new(items))),
+        }
+    }
+
+    fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
+        match self {
+            Self::Lone(lone) => lone.find(look),
+            Self::Tree(tree) => tree.find(look),
+        }
+    }
+}
+
 /// The trees of all hosts that routes name. Each is behind its own [`Arc`], so that a change to
 /// one host can share all others.
 #[derive(Debug)]
 pub(super) struct Hosts<T> {
     /// From a name to a place in `named`.
     names: Table,
-    named: Box<[Arc<Tree<T>>]>,
+    named: Box<[Place<T>]>,
     /// Suffixes of wildcards, spelled backwards.
     suffixes: Radix,
     wild: Box<[(HostPattern, Arc<Tree<T>>)]>,
 }
 
-impl<T> Hosts<T> {
+impl<T: Copy> Hosts<T> {
     /// Builds the trees. A host occurs once.
     pub(super) fn new(groups: impl IntoIterator<Item = (HostPattern, Vec<Item<T>>)>) -> Self {
         let mut names = Vec::new();
         let mut named = Vec::new();
         let mut wild = Vec::new();
         for (host, items) in groups {
-            let tree = Arc::new(Tree::new(items));
-            match host.wildcard {
-                true => wild.push((backwards(host.text.as_bytes()), host, tree)),
-                false => {
-                    names.push((host.text.into_string(), index(named.len())));
-                    named.push(tree);
-                }
+            if host.wildcard {
+                let tree = Arc::new(Tree::new(items));
+                wild.push((backwards(host.text.as_bytes()), host, tree));
+            } else {
+                names.push((host.text.into_string(), index(named.len())));
+                named.push(Place::new(items));
             }
         }
         wild.sort_by(|a, b| a.0.cmp(&b.0));

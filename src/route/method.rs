@@ -32,6 +32,11 @@ impl Methods {
         set
     }
 
+    /// Whether every method is in the set.
+    pub(super) fn is_any(&self) -> bool {
+        self.known == 0 && self.others.is_none()
+    }
+
     /// Whether `name`, whose [`bit`] the caller knows, is in the set.
     pub(super) fn contains(&self, bit: u16, name: &[u8]) -> bool {
         if self.known & bit != 0 {

@@ -32,7 +32,7 @@ use host::{HOST_MAX, HostPattern, Hosts};
 use ip::IpMatcher;
 use method::Methods;
 use pattern::Pattern;
-use tree::{Conditions, Item, Lookup, Rule, Tree};
+use tree::{Conditions, Item, Lookup, Rule, Shape, Tree};
 
 /// How hosts and paths are matched: `apisix.router.http`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,7 +113,8 @@ impl fmt::Display for BuildError {
 
 impl error::Error for BuildError {}
 
-/// All routes, ready for look-ups from any number of threads.
+/// All routes, ready for look-ups from any number of threads. `T` is a number or the like: with
+/// very many routes it is what a look-up has to fetch.
 #[derive(Debug)]
 pub struct Router<T> {
     mode: Mode,
@@ -122,7 +123,7 @@ pub struct Router<T> {
     any: Arc<Tree<T>>,
 }
 
-impl<T> Router<T> {
+impl<T: Copy> Router<T> {
     /// Builds the router. Disabled routes are left out.
     ///
     /// # Errors
@@ -144,9 +145,9 @@ impl<T> Router<T> {
                 Mode::HostUri => (hosts.collect(), Box::default()),
                 _ => (Vec::new(), hosts.collect()),
             };
-            let priority = spec.priority;
+            let (priority, value) = (spec.priority, spec.value);
             let rule = Arc::new(rule_of(spec, condition));
-            let items = || paths.iter().map(|path| path.item(&rule, priority));
+            let items = || paths.iter().map(|path| path.item(&rule, priority, value));
             if trees.is_empty() {
                 any.extend(items());
             }
@@ -205,12 +206,16 @@ impl<T> Router<T> {
         };
         params.set_error(look.error);
         let found = found?;
-        match found.pattern {
-            Some(pattern) => {
-                pattern.capture(query.path, params);
-                params.set_path(pattern.text().as_bytes());
+        match found.shape {
+            Shape::Exact => params.set_path(&[query.path]),
+            Shape::Star(prefix) => {
+                params.capture(pattern::REST_NAME, &query.path[prefix.len()..]);
+                params.set_path(&[prefix, b"*"]);
             }
-            None => params.set_path(query.path),
+            Shape::Pattern(pattern) => {
+                pattern.capture(query.path, params);
+                params.set_path(&[pattern.text().as_bytes()]);
+            }
         }
         let name = host.unwrap_or_default();
         match (found.host, in_host) {
@@ -237,8 +242,9 @@ struct ParsedUri<'s> {
 }
 
 impl ParsedUri<'_> {
-    fn item<T>(&self, rule: &Arc<Rule<T>>, priority: i64) -> Item<T> {
-        Item { uri: self.uri.into(), wild: self.wild.clone(), rule: Arc::clone(rule), priority }
+    fn item<T>(&self, rule: &Arc<Rule>, priority: i64, value: T) -> Item<T> {
+        let rule = Arc::clone(rule);
+        Item { uri: self.uri.into(), wild: self.wild.clone(), rule, priority, value }
     }
 }
 
@@ -264,14 +270,13 @@ fn parse_uri<'s>(
     Ok(ParsedUri { uri, wild: Some((prefix, pattern)) })
 }
 
-fn rule_of<T>(spec: RouteSpec<T>, hosts: Box<[HostPattern]>) -> Rule<T> {
+fn rule_of<T>(spec: RouteSpec<T>, hosts: Box<[HostPattern]>) -> Rule {
     let more = Conditions { hosts, remote_addrs: spec.remote_addrs, vars: spec.vars };
     let any = !more.hosts.is_empty() || more.remote_addrs.is_some() || more.vars.is_some();
     Rule {
         methods: Methods::new(&spec.methods),
         filter_fun: spec.filter_fun,
         more: any.then(|| Box::new(more)),
-        value: spec.value,
     }
 }
 

@@ -65,8 +65,8 @@ impl Params {
         self.captures.push(capture);
     }
 
-    pub(super) fn set_path(&mut self, path: &[u8]) {
-        self.path = self.keep(&[path]);
+    pub(super) fn set_path(&mut self, parts: &[&[u8]]) {
+        self.path = self.keep(parts);
     }
 
     pub(super) fn set_host(&mut self, parts: &[&[u8]]) {

@@ -14,7 +14,7 @@ use pcre2::bytes::Regex;
 use super::{expr_ops::compile_regex, params::Params};
 
 /// What a pattern without a name calls the rest of the path.
-const REST_NAME: &[u8] = b":ext";
+pub(super) const REST_NAME: &[u8] = b":ext";
 
 /// A pattern with a wildcard.
 #[derive(Debug)]
@@ -113,6 +113,13 @@ impl Pattern {
             Kind::Segments { params } => Some(segments(&self.text.as_bytes()[self.at..], params)),
             _ => None,
         }
+    }
+
+    /// Whether the pattern is its literal prefix of `prefix` bytes and a bare `*` behind it.
+    pub(super) fn is_star_behind(&self, prefix: usize) -> bool {
+        matches!(self.kind, Kind::Segments { .. })
+            && self.at == prefix
+            && self.text.as_bytes().get(prefix..) == Some(b"*")
     }
 
     /// Where the first segment with a wildcard begins.

@@ -24,12 +24,18 @@ use super::{
 /// The conditions of a route, shared by all its paths and hosts. Small, because every look-up
 /// fetches one that is in no cache.
 #[derive(Debug)]
-pub(super) struct Rule<T> {
+pub(super) struct Rule {
     pub(super) methods: Methods,
     pub(super) filter_fun: bool,
     /// What few routes have.
     pub(super) more: Option<Box<Conditions>>,
-    pub(super) value: T,
+}
+
+impl Rule {
+    /// Whether there is no condition at all.
+    fn is_open(&self) -> bool {
+        self.methods.is_any() && !self.filter_fun && self.more.is_none()
+    }
 }
 
 /// The less common conditions of a route.
@@ -47,7 +53,8 @@ pub(super) struct Item<T> {
     /// Length of the literal prefix, and what follows; `None` for an exact path.
     pub(super) wild: Option<(usize, Arc<Pattern>)>,
     pub(super) priority: i64,
-    pub(super) rule: Arc<Rule<T>>,
+    pub(super) rule: Arc<Rule>,
+    pub(super) value: T,
 }
 
 /// What one look-up asks, and what it learns on its way.
@@ -68,9 +75,20 @@ pub(super) struct Lookup<'q, T> {
 /// A route that matches.
 pub(super) struct Found<'r, T> {
     pub(super) value: &'r T,
-    pub(super) pattern: Option<&'r Pattern>,
+    pub(super) shape: Shape<'r>,
     /// The host pattern, where hosts are a condition.
     pub(super) host: Option<&'r HostPattern>,
+}
+
+/// What kind of path matched.
+#[derive(Clone, Copy)]
+pub(super) enum Shape<'r> {
+    /// The path as it is.
+    Exact,
+    /// This, and a bare `*` behind it.
+    Star(&'r [u8]),
+    /// A pattern.
+    Pattern(&'r Pattern),
 }
 
 /// The tree.
@@ -120,21 +138,65 @@ impl Bucket {
 
 #[derive(Debug)]
 struct Candidate<T> {
-    rule: Arc<Rule<T>>,
+    value: T,
+    /// Whether the rule has no condition: then nobody needs to fetch it.
+    open: bool,
+    rule: Arc<Rule>,
     /// `None` for an exact path.
     pattern: Option<Arc<Pattern>>,
 }
 
-impl<T> Tree<T> {
+/// A tree of one single path, in one cache line: most hosts have no more, and with very many
+/// hosts everything that a look-up touches is in no cache.
+#[derive(Debug)]
+pub(super) struct Lone<T> {
+    candidate: Candidate<T>,
+    /// Whether the pattern is the literal with a bare `*` behind it.
+    star: bool,
+    literal_len: u8,
+    /// The exact path, or the literal prefix of the pattern.
+    literal: [u8; LITERAL_MAX],
+}
+
+/// A longer literal makes a [`Tree`].
+const LITERAL_MAX: usize = 26;
+
+impl<T: Copy> Lone<T> {
+    /// The only one of `items`, if there is just one and it is short enough.
+    pub(super) fn new(items: &[Item<T>]) -> Option<Self> {
+        let [item] = items else { return None };
+        let key = item.key();
+        let mut literal = [0; LITERAL_MAX];
+        literal.get_mut(..key.len())?.copy_from_slice(key);
+        let literal_len = u8::try_from(key.len()).ok()?;
+        let star = item.wild.as_ref().is_some_and(|(prefix, p)| p.is_star_behind(*prefix));
+        Some(Self { candidate: item.candidate(), star, literal_len, literal })
+    }
+
+    /// The route, if it matches.
+    pub(super) fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
+        let literal = &self.literal[..usize::from(self.literal_len)];
+        if self.star {
+            if !look.path.starts_with(literal) {
+                return None;
+            }
+            return self.candidate.admit_rule(look, Shape::Star(literal));
+        }
+        let fits = match self.candidate.pattern {
+            None => look.path == literal,
+            Some(_) => look.path.starts_with(literal),
+        };
+        if fits { self.candidate.admits(look) } else { None }
+    }
+}
+
+impl<T: Copy> Tree<T> {
     /// Files `items`, which come in the order of definition.
     pub(super) fn new(mut items: Vec<Item<T>>) -> Self {
         items.sort_by(Item::compare);
         let keys: Vec<(bool, Vec<u8>)> =
             items.iter().map(|item| (item.wild.is_some(), item.key().to_vec())).collect();
-        let routes: Box<[_]> = items
-            .into_iter()
-            .map(|item| Candidate { rule: item.rule, pattern: item.wild.map(|(_, p)| p) })
-            .collect();
+        let routes: Box<[_]> = items.iter().map(Item::candidate).collect();
         let mut exact = Vec::new();
         let mut prefixes = Vec::new();
         let mut large = Vec::new();
@@ -201,7 +263,16 @@ impl Prefixes {
     }
 }
 
-impl<T> Item<T> {
+impl<T: Copy> Item<T> {
+    fn candidate(&self) -> Candidate<T> {
+        Candidate {
+            value: self.value,
+            open: self.rule.is_open(),
+            rule: Arc::clone(&self.rule),
+            pattern: self.wild.as_ref().map(|(_, pattern)| Arc::clone(pattern)),
+        }
+    }
+
     fn key(&self) -> &[u8] {
         let len = self.wild.as_ref().map_or(self.uri.len(), |(prefix, _)| *prefix);
         &self.uri.as_bytes()[..len]
@@ -224,21 +295,35 @@ impl<T> Candidate<T> {
 
     /// Checks every condition, the cheap ones first and the caller's own last.
     fn admits<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
+        let shape = match self.pattern.as_deref() {
+            None => Shape::Exact,
+            Some(pattern) if pattern.matches(look.path) => Shape::Pattern(pattern),
+            Some(_) => return None,
+        };
+        self.admit_rule(look, shape)
+    }
+
+    /// Checks all but the path.
+    fn admit_rule<'r>(
+        &'r self,
+        look: &mut Lookup<'_, T>,
+        shape: Shape<'r>,
+    ) -> Option<Found<'r, T>> {
+        if self.open {
+            return Some(Found { value: &self.value, shape, host: None });
+        }
         let rule = &*self.rule;
-        let pattern = self.pattern.as_deref();
-        let fits = rule.methods.contains(look.method_bit, look.method)
-            && pattern.is_none_or(|pattern| pattern.matches(look.path));
-        if !fits {
+        if !rule.methods.contains(look.method_bit, look.method) {
             return None;
         }
         let host = match &rule.more {
             Some(more) => more.admit(look)?,
             None => None,
         };
-        if rule.filter_fun && !(look.filter)(&rule.value) {
+        if rule.filter_fun && !(look.filter)(&self.value) {
             return None;
         }
-        Some(Found { value: &rule.value, pattern, host })
+        Some(Found { value: &self.value, shape, host })
     }
 }
 

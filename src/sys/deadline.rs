@@ -28,7 +28,12 @@ pub struct Deadline {
 impl Deadline {
     /// Ends `within` from now. [`Deadline::poll`] must be called for it to wake anybody.
     pub fn set(&mut self, within: Duration) {
-        self.due = clock::now().checked_add(within);
+        self.set_from(clock::now(), within);
+    }
+
+    /// Ends `within` from `now`, which the caller has just read.
+    pub fn set_from(&mut self, now: Instant, within: Duration) {
+        self.due = now.checked_add(within);
     }
 
     /// Whether the time is over; registers the task otherwise.
@@ -53,6 +58,16 @@ impl Deadline {
 
     /// Waits for `future`, at most for `within`; `None` if it took longer.
     pub async fn limit<F: Future>(&mut self, within: Duration, future: F) -> Option<F::Output> {
+        self.limit_from(None, within, future).await
+    }
+
+    /// [`Deadline::limit`] from `now`, if the caller has just read the clock.
+    pub async fn limit_from<F: Future>(
+        &mut self,
+        now: Option<Instant>,
+        within: Duration,
+        future: F,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut set = false;
         poll_fn(|cx| {
@@ -60,7 +75,7 @@ impl Deadline {
                 return Poll::Ready(Some(output));
             }
             if !set {
-                self.set(within);
+                self.set_from(now.unwrap_or_else(clock::now), within);
                 set = true;
             }
             self.poll(cx).map(|()| None)

@@ -54,6 +54,24 @@ thread_local! {
     static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Heads kept for the next answers.
+const ANSWERS_MAX: usize = 64;
+
+thread_local! {
+    /// Heads of answers between two uses: their fields have the room that most answers need.
+    static ANSWERS: RefCell<Vec<ResponseHead>> = const { RefCell::new(Vec::new()) };
+}
+
+fn give_back(mut head: ResponseHead) {
+    head.clear();
+    head.fields.shrink(16 << 10);
+    ANSWERS.with_borrow_mut(|spare| {
+        if spare.len() < ANSWERS_MAX {
+            spare.push(head);
+        }
+    });
+}
+
 fn failed(error: impl Into<Error>, sent: bool, reused: bool) -> Try {
     Try { error: error.into(), sent, reused }
 }
@@ -84,11 +102,13 @@ impl Client {
             tls: node.tls.as_ref().map(|(client, name)| (client.id(), name.clone())),
         };
         let (link, reused) = self.link(x, node, &key).await?;
-        let mut attempt = Attempt { node, link, reused, deadline: Deadline::default() };
+        let deadline = std::mem::take(&mut x.upstream.timer);
+        let mut attempt = Attempt { node, link, reused, deadline };
         attempt.write_head(x, sending, upgrade).await?;
-        let mut head = ResponseHead::new();
+        let mut head = ANSWERS.with_borrow_mut(Vec::pop).unwrap_or_default();
         let mut buf = BytesMut::new();
         attempt.read_head(self, x, sending, (&mut head, &mut buf)).await?;
+        x.upstream.timer = std::mem::take(&mut attempt.deadline);
         note_head(x);
         if head.status() == 101 {
             if !upgrade {
@@ -105,6 +125,7 @@ impl Client {
         let length = decoder.length_left();
         let framing = head.framing();
         take_fields(x, &mut head);
+        give_back(head);
         x.response.length = match framing {
             Framing::Length(length) => Some(length),
             // The length of a body that is not sent is news only to who asked for just that:

@@ -10,7 +10,9 @@ local vars = require("apisix.core.vars")
 
 local clear = require("table.clear")
 local error = error
+local getmetatable = getmetatable
 local kept = vars.kept
+local next = next
 local rawset = rawset
 local setmetatable = setmetatable
 local tablepool = require("tablepool")
@@ -72,6 +74,17 @@ function _M.set_vars_meta(ctx)
 end
 
 
+local function emptied(var)
+    local cache = var._cache
+    if next(cache) ~= nil then
+        clear(cache)
+    end
+    clear(var)
+    rawset(var, "_cache", cache)
+    return var
+end
+
+
 --- Takes them back. `ctx.var` must not be used after that.
 function _M.release_vars(ctx)
     local var = ctx.var
@@ -79,13 +92,24 @@ function _M.release_vars(ctx)
         return
     end
 
-    local cache = var._cache
-    clear(cache)
-    clear(var)
-    setmetatable(var, nil)
-    var._cache = cache
+    setmetatable(emptied(var), nil)
     ctx.var = nil
     tablepool.release("ctx_var", var, true)
+end
+
+
+--- Empties `ctx`, whose request is over, for another request.
+function _M.renew(ctx)
+    local var = ctx.var
+    if getmetatable(var) ~= mt then
+        -- A plugin put something of its own there.
+        clear(ctx)
+        return _M.set_vars_meta(ctx)
+    end
+    emptied(var)
+    rawset(var, "_ctx", ctx)
+    clear(ctx)
+    ctx.var = var
 end
 
 

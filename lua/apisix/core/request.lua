@@ -13,6 +13,7 @@ local format = string.format
 local gsub = string.gsub
 local lower = string.lower
 local ngx_ctx = host.ngx_ctx
+local rawget = rawget
 local rawset = rawset
 local req_header = host.req_header
 local tonumber = tonumber
@@ -93,9 +94,14 @@ local function modify(ctx, name, value, override)
 
     local var = ctx and ctx.var
     if var then
+        -- Assigning nil to a key that is not there would make room for it.
         local variables = variables_of(name)
-        rawset(var, variables[1], nil)
-        rawset(var, variables[2], nil)
+        if rawget(var, variables[1]) ~= nil then
+            rawset(var, variables[1], nil)
+        end
+        if rawget(var, variables[2]) ~= nil then
+            rawset(var, variables[2], nil)
+        end
     end
 end
 

@@ -1,6 +1,6 @@
 //! `host.var_*` and `host.req_*`: the request as plugins read and change it.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{borrow::Cow, net::SocketAddr, rc::Rc};
 
 use bytes::Bytes;
 
@@ -137,28 +137,42 @@ fn header_name<'f>(frame: &Frame<'f>, function: &str) -> Result<&'f str, Raise> 
 
 fn req_set_header(frame: &mut Frame<'_>) -> Called {
     let name = header_name(frame, "set_header")?;
-    let values = match frame.kind(2) {
-        Kind::Table => frame.strings(2),
-        Kind::None | Kind::Nil => Vec::new(),
-        _ => vec![scalar(frame, 2)],
+    let (values, one);
+    let values: &[Cow<'_, [u8]>] = match frame.kind(2) {
+        Kind::Table => {
+            values = frame.strings(2).into_iter().map(Cow::Owned).collect::<Vec<_>>();
+            &values
+        }
+        Kind::None | Kind::Nil => &[],
+        _ => {
+            one = [scalar(frame, 2)];
+            &one
+        }
     };
     let x = frame.exchange()?;
-    x.head.fields.remove(name);
-    for value in &values {
-        put(&mut x.head.fields, name, value, false)?;
+    match values {
+        [value] => put(&mut x.head.fields, name, value, true)?,
+        values => {
+            x.head.fields.remove(name);
+            for value in values {
+                put(&mut x.head.fields, name, value, false)?;
+            }
+        }
     }
     if name.eq_ignore_ascii_case("host")
         && let Some(value) = values.first()
     {
-        x.host = parse::host_of(value);
+        parse::set_host(&mut x.host, value);
     }
     NONE
 }
 
 fn req_add_header(frame: &mut Frame<'_>) -> Called {
     let name = header_name(frame, "add_header")?;
-    let values =
-        if frame.kind(2) == Kind::Table { frame.strings(2) } else { vec![scalar(frame, 2)] };
+    let values = match frame.kind(2) {
+        Kind::Table => frame.strings(2),
+        _ => vec![scalar(frame, 2).into_owned()],
+    };
     let x = frame.exchange()?;
     for value in &values {
         put(&mut x.head.fields, name, value, false)?;
@@ -167,10 +181,10 @@ fn req_add_header(frame: &mut Frame<'_>) -> Called {
 }
 
 /// A header value as Lua's tostring would print it.
-pub(super) fn scalar(frame: &Frame<'_>, at: i32) -> Vec<u8> {
+pub(super) fn scalar<'f>(frame: &Frame<'f>, at: i32) -> Cow<'f, [u8]> {
     match frame.kind(at) {
-        Kind::Bool => frame.truth(at).to_string().into_bytes(),
-        _ => frame.str(at).unwrap_or_default().to_vec(),
+        Kind::Bool => frame.truth(at).to_string().into_bytes().into(),
+        _ => frame.str(at).unwrap_or_default().into(),
     }
 }
 

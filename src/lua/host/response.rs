@@ -111,7 +111,7 @@ fn resp_set_header(frame: &mut Frame<'_>) -> Called {
     let values = match frame.kind(2) {
         Kind::Table => frame.strings(2),
         Kind::None | Kind::Nil => Vec::new(),
-        _ => vec![request::scalar(frame, 2)],
+        _ => vec![request::scalar(frame, 2).into_owned()],
     };
     let x = frame.exchange()?;
     if name.eq_ignore_ascii_case("content-length") {
@@ -141,7 +141,7 @@ fn resp_add_header(frame: &mut Frame<'_>) -> Called {
     let values = if frame.kind(2) == Kind::Table {
         frame.strings(2)
     } else {
-        vec![request::scalar(frame, 2)]
+        vec![request::scalar(frame, 2).into_owned()]
     };
     let x = frame.exchange()?;
     for value in &values {
