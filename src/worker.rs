@@ -359,10 +359,10 @@ async fn load(env: &Rc<Env>, code: &Code, pace: Pace) -> Result<Vm, String> {
     vm.order();
     let mut started: Vec<Arc<str>> = Vec::new();
     for plugin in vm.loaded.clone() {
-        if let Err(reason) = vm.life("init", &plugin.name).await {
+        if let Err(reason) = vm.init(&plugin.name).await {
             for name in started {
                 // What init began must end; what destroy says then adds nothing.
-                let _ = vm.life("destroy", &name).await;
+                let _ = vm.end(&name, true).await;
             }
             vm.end_timers();
             return Err(format!("init of plugin {} failed: {reason}", plugin.name));
@@ -408,7 +408,8 @@ impl Worker {
             }
             Order::Abort => {
                 if let Some(vm) = self.prepared.take() {
-                    tokio::task::spawn_local(async move { vm.destroy().await });
+                    let heirs = self.gate.vms.serving().plugin_names();
+                    tokio::task::spawn_local(async move { vm.destroy(&heirs).await });
                 }
             }
             Order::Rollback(generation, done) => {
@@ -440,7 +441,7 @@ impl Worker {
             let vm = result.map(|vm| prepared.replace(Some(Rc::new(vm))));
             // One that nobody fetched: the control thread had given up on it.
             if let Ok(Some(forgotten)) = &vm {
-                forgotten.destroy().await;
+                forgotten.destroy(&forgotten.plugin_names()).await;
             }
             let _ = answer.send(vm.map(drop));
         });
@@ -512,7 +513,7 @@ impl Worker {
     async fn finish(&mut self) {
         self.env.exiting.set(true);
         for vm in self.gate.vms.all().into_iter().chain(self.prepared.take()) {
-            vm.destroy().await;
+            vm.destroy(&[]).await;
         }
         // Timers that flush batches when they are told to end get a moment for it.
         tokio::time::sleep(Duration::from_millis(20)).await;

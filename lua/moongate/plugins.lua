@@ -2,10 +2,16 @@
 --
 -- Called by Rust only, once per plugin and step, so that a worker can do something else
 -- in between. Knows nothing of requests; those are the runner's.
+local host = require("moongate.host")
 local core = require("apisix.core")
 local registry = require("moongate.registry")
 
+local error = error
 local loaded = registry.loaded
+local pcall = pcall
+
+local dict_methods = host.dict.methods
+local delete, flush_all = dict_methods.delete, dict_methods.flush_all
 
 local _M = {}
 
@@ -130,11 +136,35 @@ function _M.init(name)
 end
 
 
+-- In APISIX `destroy` comes before the `init` of the code that follows. Here that code serves
+-- already when the last request of the old one has ended, and what `destroy` then deletes
+-- from a shared dict would be what its successor put there.
+local function kept_delete()
+    return true
+end
+
+
+local function kept_flush()
+end
+
+
 --- Runs a plugin's `destroy`.
-function _M.destroy(name)
+-- @tparam string name
+-- @tparam[opt] boolean lives_on other code of this plugin serves; shared dicts are its now
+function _M.destroy(name, lives_on)
     local plugin = loaded[name]
-    if plugin and plugin.destroy then
+    if not (plugin and plugin.destroy) then
+        return
+    end
+    if not lives_on then
         plugin.destroy()
+        return
+    end
+    dict_methods.delete, dict_methods.flush_all = kept_delete, kept_flush
+    local ok, err = pcall(plugin.destroy)
+    dict_methods.delete, dict_methods.flush_all = delete, flush_all
+    if not ok then
+        error(err, 0)
     end
 end
 

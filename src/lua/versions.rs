@@ -201,7 +201,8 @@ impl Versions {
             if !entry.destroying && Rc::strong_count(&entry.vm) == 1 {
                 entry.destroying = true;
                 let vm = Rc::clone(&entry.vm);
-                tokio::task::spawn_local(async move { vm.destroy().await });
+                let heirs = self.serving.borrow().plugin_names();
+                tokio::task::spawn_local(async move { vm.destroy(&heirs).await });
             }
         }
         // One at a time: closing a VM takes a moment, in which requests wait.
@@ -266,11 +267,17 @@ impl Vm {
         self.core.retired.set(false);
     }
 
-    /// Runs `destroy` of every plugin, and ends the timers.
-    pub(crate) async fn destroy(&self) {
+    /// The plugins of this VM.
+    pub(crate) fn plugin_names(&self) -> Vec<Arc<str>> {
+        self.loaded.iter().map(|plugin| Arc::clone(&plugin.name)).collect()
+    }
+
+    /// Runs `destroy` of every plugin, and ends the timers. `heirs` live on in another VM.
+    pub(crate) async fn destroy(&self, heirs: &[Arc<str>]) {
         self.end_timers();
         for plugin in &self.loaded {
-            if let Err(reason) = self.life("destroy", &plugin.name).await {
+            let lives_on = heirs.contains(&plugin.name);
+            if let Err(reason) = self.end(&plugin.name, lives_on).await {
                 let line = format!("failed to destroy plugin {}: {reason}", plugin.name);
                 self.core.env.log_lua(4, &line);
             }

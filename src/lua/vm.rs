@@ -297,15 +297,30 @@ impl Vm {
             .collect()
     }
 
-    /// Runs `init` or `destroy` of a plugin.
+    /// Runs `init` of a plugin.
     ///
     /// # Errors
     ///
     /// What it raised.
-    pub(crate) async fn life(&self, what: &'static str, plugin: &str) -> Result<(), String> {
+    pub(crate) async fn init(&self, plugin: &str) -> Result<(), String> {
+        self.life("init", plugin, false).await
+    }
+
+    /// Runs `destroy` of a plugin. What it deletes from shared dicts stays when the plugin
+    /// `lives_on` in another VM, which has had its `init` and uses them.
+    ///
+    /// # Errors
+    ///
+    /// What it raised.
+    pub(crate) async fn end(&self, plugin: &str, lives_on: bool) -> Result<(), String> {
+        self.life("destroy", plugin, lives_on).await
+    }
+
+    async fn life(&self, what: &'static str, plugin: &str, flag: bool) -> Result<(), String> {
         let Some(co) = self.entry(what) else { return Ok(()) };
         co.push_str(plugin.as_bytes());
-        match task::run(&self.core, co, 1, None, Phase::InitWorker).await {
+        co.push_bool(flag);
+        match task::run(&self.core, co, 2, None, Phase::InitWorker).await {
             Finish::Returned(co) => {
                 self.core.recycle(co);
                 Ok(())

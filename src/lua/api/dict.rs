@@ -22,8 +22,11 @@ const ONE: Called = Ok(End::Return(1));
 
 /// Fills `host.dict`.
 pub(super) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<()> {
-    object::class::<Shared>(lua, methods(lua)?)?;
+    let methods = methods(lua)?;
+    object::class::<Shared>(lua, methods.clone())?;
     let table = lua.create_table()?;
+    // What an old plugin's end may not remove is taken out there: moongate.plugins.
+    table.raw_set("methods", methods)?;
     let dicts = Arc::clone(&deps.dicts);
     // One object per dictionary and VM, so that identity holds.
     let made = lua.create_table()?;
