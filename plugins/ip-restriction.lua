@@ -2,92 +2,13 @@
 --
 -- Runs in `access`, after authentication has started and `real-ip` has settled the
 -- address. Refusal: 403 (or 404, `response_code`) and `{"message":"..."}`.
-local core = require("apisix.core")
+local base = require("apisix.plugins.ip-restriction.init")
 
-local ipairs = ipairs
-local setmetatable = setmetatable
-
-local addresses = {
-    type = "array",
-    items = { anyOf = core.schema.ip_def },
-    minItems = 1,
+return {
+    version = base.version,
+    priority = base.priority,
+    name = base.name,
+    schema = base.schema,
+    check_schema = base.check_schema,
+    access = base.restrict,
 }
-
-local schema = {
-    type = "object",
-    properties = {
-        message = {
-            type = "string",
-            minLength = 1,
-            maxLength = 1024,
-            default = "Your IP address is not allowed",
-        },
-        response_code = { type = "integer", minimum = 403, maximum = 404, default = 403 },
-        whitelist = addresses,
-        blacklist = addresses,
-    },
-    oneOf = {
-        { required = { "whitelist" } },
-        { required = { "blacklist" } },
-    },
-}
-
-local _M = {
-    version = 0.1,
-    priority = 3000,
-    name = "ip-restriction",
-    schema = schema,
-}
-
-
--- The schema's patterns let some texts pass that are no address.
-local function check_addresses(list)
-    for _, text in ipairs(list or {}) do
-        if not core.ip.validate_cidr_or_ip(text) then
-            return false, "invalid ip address: " .. text
-        end
-    end
-    return true
-end
-
-
-function _M.check_schema(conf)
-    local ok, err = core.schema.check(schema, conf)
-    if not ok then
-        return false, err
-    end
-
-    ok, err = check_addresses(conf.whitelist)
-    if not ok then
-        return false, err
-    end
-    return check_addresses(conf.blacklist)
-end
-
-
--- conf -> { matcher, is_whitelist }; matcher is false if the list is no good.
-local rules = setmetatable({}, { __mode = "k" })
-
-
-local function rule_of(conf)
-    local list = conf.whitelist or conf.blacklist
-    local rule = {
-        matcher = core.ip.create_ip_matcher(list) or false,
-        is_whitelist = conf.whitelist ~= nil,
-    }
-    rules[conf] = rule
-    return rule
-end
-
-
-function _M.access(conf, ctx)
-    local rule = rules[conf] or rule_of(conf)
-    local matcher = rule.matcher
-    local listed = matcher and matcher:match(ctx.var.remote_addr) or false
-    if listed ~= rule.is_whitelist then
-        return conf.response_code, { message = conf.message }
-    end
-end
-
-
-return _M

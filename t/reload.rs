@@ -91,3 +91,71 @@ fn code_that_raises_is_rolled_back() {
     gateway.logs("mine.lua:2: new trouble");
     assert_eq!(fs::read_to_string(gateway.prefix.path.join("plugins/mine.lua")).unwrap(), raising);
 }
+
+#[test]
+fn the_end_of_old_code_leaves_the_dicts_of_its_successor_alone() {
+    let prefix = Prefix::new(
+        "moongate: {add_plugins: [mine], reload: {rollback_window: 1s}}
+nginx_config: {worker_processes: 2, http: {custom_lua_shared_dict: {mine: 1m}}}",
+    );
+    prefix.objects("routes: [{id: 1, uri: /*, plugins: {mine: {}}}]");
+    let keeps = |version: &str| {
+        format!(
+            "local dict = ngx.shared.mine
+return {{ version = 1, priority = 10, schema = {{}},
+    init = function() dict:set('a', '{version}') dict:set('b', 'too') end,
+    destroy = function()
+        dict:delete('a') dict:flush_all() dict:incr('ends', 1, 0)
+    end,
+    access = function()
+        return 200, table.concat({{ dict:get('a') or '-', dict:get('b') or '-',
+                                    dict:get('ends') or 0 }}, ' ')
+    end }}\n"
+        )
+    };
+    prefix.write("plugins/mine.lua", &keeps("first"));
+    let gateway = prefix.start();
+    gateway.comes("/", 200, "first too 0");
+    gateway.prefix.write("plugins/mine.lua", &keeps("second"));
+    // What `destroy` writes arrives, once for each worker; what it deletes stays.
+    gateway.comes("/", 200, "second too 2");
+}
+
+#[test]
+fn code_that_serves_again_has_its_timers() {
+    let prefix =
+        Prefix::new("moongate: {add_plugins: [mine]}\nnginx_config: {worker_processes: 1}");
+    prefix.objects("routes: [{id: 1, uri: /*, plugins: {mine: {}}}]");
+    let polls = |access: &str| {
+        format!(
+            "local polls = 0
+local function poll(premature)
+    if not premature then polls = polls + 1 ngx.timer.at(0.05, poll) end
+end
+return {{ version = 1, priority = 10, schema = {{}},
+    init = function() ngx.timer.at(0.05, poll) end,
+    access = function(_, ctx)
+        if ctx.var.uri == '/reset' then polls = 0 return 200, 'reset' end
+        {access}
+    end }}\n"
+        )
+    };
+    prefix.write("plugins/mine.lua", &polls("return 200, polls > 2 and 'polls' or 'waits'"));
+    let gateway = prefix.start();
+    gateway.comes("/", 200, "polls");
+    let raises = "if ctx.var.uri == '/bad' then error('new trouble') end return 200, 'new'";
+    gateway.prefix.write("plugins/mine.lua", &polls(raises));
+    gateway.comes("/", 200, "new");
+    gateway.comes("/bad", 500, "");
+    gateway.logs("is rolled back to");
+    assert_eq!(gateway.get("/reset"), (200, "reset".to_owned()));
+    gateway.comes("/", 200, "polls");
+}
+
+#[test]
+fn the_file_names_the_plugin() {
+    let gateway = gateway("mine");
+    let other = plugin("renamed").replace("version = 1", "version = 1, name = 'other'");
+    gateway.prefix.write("plugins/mine.lua", &other);
+    gateway.comes("/", 200, "renamed");
+}

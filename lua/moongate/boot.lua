@@ -74,6 +74,8 @@ end
 require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
 
 require("moongate.ngx")
+-- As in OpenResty, where `require("ngx")` gives the same table.
+package.loaded.ngx = ngx
 
 -- Each VM draws its own numbers, or all workers would draw the same.
 local a, b, c, d = host.crypto.random_bytes(4):byte(1, 4)

@@ -51,9 +51,6 @@ local function shape_error(name, plugin)
     if properties and properties._meta and plugin.schema["$comment"] ~= META_MARK then
         return "the schema declares a property _meta, which belongs to the gateway"
     end
-    if plugin.name and plugin.name ~= name then
-        return "field name is '" .. tostring(plugin.name) .. "', the file is '" .. name .. "'"
-    end
 end
 
 

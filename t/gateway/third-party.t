@@ -1,0 +1,124 @@
+# What plugins that others published ask for, beyond what the plugins of this tree use.
+use t::APISIX 'no_plan';
+
+repeat_each(1);
+no_long_string();
+no_root_location();
+no_shuffle();
+log_level("info");
+
+run_tests;
+
+__DATA__
+
+=== TEST 1: ngx is a module too
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local module = require "ngx"
+            return function()
+                return 200, tostring(module == ngx) .. "\n"
+            end
+#END
+--- request
+GET /t
+--- response_body
+true
+
+
+
+=== TEST 2: pl.types
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local types = require("pl.types")
+            return function()
+                local seen = {}
+                local function say(...)
+                    for at = 1, select("#", ...) do
+                        seen[#seen + 1] = tostring((select(at, ...)))
+                    end
+                end
+                say(types.is_empty(nil), types.is_empty({}), types.is_empty(""),
+                    types.is_empty(" ", true), types.is_empty(5))
+                say(types.is_empty({ 1 }), types.is_empty(" "), types.is_empty("x", true))
+                say(types.to_bool("Yes"), types.to_bool("1"), types.to_bool(2),
+                    types.to_bool("an", { "AN" }), types.to_bool({ 1 }, nil, true))
+                say(types.to_bool("no"), types.to_bool(0), types.to_bool({ 1 }),
+                    types.to_bool(nil, nil, true))
+                say(types.is_callable(print), types.is_callable({}), types.is_integer(2.5),
+                    types.is_type({}, "table"), types.type(io.stdout), types.type("x"))
+                return 200, table.concat(seen, " ") .. "\n"
+            end
+#END
+--- request
+GET /t
+--- response_body
+true true true true true false false false true true true true true false false false false true false false true file string
+
+
+
+=== TEST 3: ip-restriction.init decides for another plugin
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local base = require("apisix.plugins.ip-restriction.init")
+            return function(_, ctx)
+                local conf = { blacklist = { "127.0.0.0/8" }, message = "not from here" }
+                local ok, err = base.check_schema(conf)
+                local wrong, why = base.check_schema({ whitelist = { "127.0.0.1/200" } })
+                local code, body = base.restrict(conf, ctx)
+                local passes = base.restrict({ whitelist = { "127.0.0.1" } }, ctx)
+                local seen = { tostring(ok), tostring(err), tostring(wrong),
+                               tostring(why ~= nil), tostring(base.version), code,
+                               body.message, tostring(passes) }
+                return 200, table.concat(seen, " ") .. "\n"
+            end
+#END
+--- request
+GET /t
+--- response_body
+true nil false true 0.1 403 not from here nil
+
+
+
+=== TEST 4: limit-conn.init counts for another plugin, with a conf of its own
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local counter = require("apisix.plugins.limit-conn.init")
+            local conf = { conn = 1, burst = 0, default_conn_delay = 0.1, key = "remote_addr" }
+            return function(_, ctx)
+                local first = counter.increase(conf, ctx)
+                local second = counter.increase(conf, ctx)
+                counter.decrease(conf, ctx)
+                local third = counter.increase(conf, ctx)
+                counter.decrease(conf, ctx)
+                return 200, table.concat({ tostring(first), tostring(second),
+                                           tostring(third) }, " ") .. "\n"
+            end
+#END
+--- request
+GET /t
+--- response_body
+nil 503 nil
