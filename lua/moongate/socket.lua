@@ -11,6 +11,7 @@ local error = error
 local pairs = pairs
 local pcall = pcall
 local setmetatable = setmetatable
+local tonumber = tonumber
 local tostring = tostring
 local type = type
 
@@ -198,14 +199,15 @@ function tcp:receiveuntil(pattern, options)
 end
 
 
---- Milliseconds for each operation; 0 for the default.
+--- Milliseconds for each operation; 0, nil or what is no number for the default.
 function tcp:settimeout(timeout)
+    timeout = tonumber(timeout) or 0
     tcp_set_timeouts(self[1], timeout, timeout, timeout)
 end
 
 
 function tcp:settimeouts(connect, send, read)
-    tcp_set_timeouts(self[1], connect, send, read)
+    tcp_set_timeouts(self[1], tonumber(connect) or 0, tonumber(send) or 0, tonumber(read) or 0)
 end
 
 
@@ -263,7 +265,7 @@ end
 
 
 function udp:settimeout(timeout)
-    udp_set_timeout(self[1], timeout)
+    udp_set_timeout(self[1], tonumber(timeout) or 0)
 end
 
 

@@ -122,3 +122,31 @@ routes:
 GET /t
 --- response_body
 nil 503 nil
+
+
+
+=== TEST 5: a time limit of nil is the default, a negative one an error
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local http = require("resty.http")
+            return function()
+                local client = http.new()
+                client:set_timeout(nil)
+                client:set_timeouts(nil, "500", 500)
+                local res, err = client:request_uri("http://127.0.0.1:1980/hello")
+                local udp = ngx.socket.udp()
+                udp:settimeout(nil)
+                local ok, why = pcall(client.set_timeout, client, -1)
+                return 200, table.concat({ res and res.status or err, tostring(ok), why }, " ")
+            end
+#END
+--- request
+GET /t
+--- response_body_like
+^200 false .*bad timeout value
