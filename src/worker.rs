@@ -271,7 +271,8 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
     }
     // The starter may have given up; then the process ends soon.
     let _ = own.ready.send(Ok(()));
-    let adopting = tokio::task::spawn_local(adopt(Rc::clone(&worker.gate), peers, own.inbox));
+    let adopting =
+        tokio::task::spawn_local(listener::adopt(Rc::clone(&worker.gate), peers, own.inbox));
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -289,17 +290,6 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
     }
     adopting.abort();
     worker.finish().await;
-}
-
-/// Takes connections that other workers pass on, also while an order is carried out.
-async fn adopt(
-    gate: Rc<Gate>,
-    peers: Rc<Peers>,
-    mut inbox: mpsc::UnboundedReceiver<std::net::TcpStream>,
-) {
-    while let Some(stream) = inbox.recv().await {
-        listener::adopt(&gate, &peers, stream);
-    }
 }
 
 /// An error that is new with new code brings the old code back here at once; the control

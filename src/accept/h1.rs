@@ -240,7 +240,7 @@ impl Driver {
             first = false;
             let mut buf = shared.buf.take();
             let mut deadline = shared.deadline.take();
-            let read = deadline.limit(left, shared.conn.read_buf(&mut buf)).await;
+            let read = deadline.limit(left, read_more(&shared.conn, &mut buf)).await;
             let empty = buf.is_empty();
             shared.deadline.replace(deadline);
             shared.buf.replace(buf);
@@ -412,6 +412,16 @@ async fn copy(from: &Conn, to: &Conn, mut buf: BytesMut) -> u64 {
             Ok(_) => {}
         }
     }
+}
+
+/// Reads on behind half a head. Who sends one slowly holds no more than what came of it.
+async fn read_more(conn: &Conn, buf: &mut BytesMut) -> std::io::Result<usize> {
+    if !buf.is_empty() {
+        conn::park(buf);
+        conn.readable().await?;
+        conn::unpark(buf);
+    }
+    conn.read_buf(buf).await
 }
 
 fn head_limits(gate: &Gate) -> HeadLimits {

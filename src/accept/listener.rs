@@ -23,6 +23,9 @@ const MARGIN: u64 = 1;
 /// How long accepting pauses when no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections taken before everybody else on this worker gets a turn.
+const BURST: u32 = 16;
+
 /// The length of the accept queue, as APISIX sets it.
 const BACKLOG: i32 = 511;
 
@@ -76,10 +79,14 @@ pub async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let mut burst = Burst::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => place(&gate, &peers, stream),
+                Ok((stream, _)) => {
+                    place(&gate, &peers, stream);
+                    burst.next().await;
+                }
                 Err(error) => pause(&gate, &error).await,
             },
             _ = stop.wait_for(|stop| *stop) => break,
@@ -93,6 +100,40 @@ pub async fn accept(
             stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
         if let Ok(stream) = stream {
             place(&gate, &peers, stream);
+        }
+    }
+}
+
+/// Takes connections that other workers pass on, also while an order is carried out. They are
+/// counted already.
+pub async fn adopt(
+    gate: Rc<Gate>,
+    peers: Rc<Peers>,
+    mut inbox: mpsc::UnboundedReceiver<std::net::TcpStream>,
+) {
+    let mut burst = Burst::default();
+    while let Some(stream) = inbox.recv().await {
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => spawn(&gate, &peers, stream),
+            Err(_) => {
+                peers.counts.open[gate.worker].fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        burst.next().await;
+    }
+}
+
+/// Counts new connections: a flood of them must not keep the old ones waiting.
+#[derive(Default)]
+struct Burst(u32);
+
+impl Burst {
+    /// To be called after each.
+    async fn next(&mut self) {
+        self.0 += 1;
+        if self.0 == BURST {
+            self.0 = 0;
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -129,16 +170,6 @@ fn place(gate: &Rc<Gate>, peers: &Peers, stream: tokio::net::TcpStream) {
     }
     Counts::add(&peers.counts.open[here]);
     spawn(gate, peers, stream);
-}
-
-/// Takes a connection that another worker passed on; it is counted already.
-pub fn adopt(gate: &Rc<Gate>, peers: &Rc<Peers>, stream: std::net::TcpStream) {
-    match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => spawn(gate, peers, stream),
-        Err(_) => {
-            peers.counts.open[gate.worker].fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 fn spawn(gate: &Rc<Gate>, peers: &Peers, stream: tokio::net::TcpStream) {

@@ -55,6 +55,26 @@ pub fn give_back(buf: &mut BytesMut) {
     });
 }
 
+/// Keeps no more memory than `buf` needs while more is long in coming; not if it holds much.
+pub fn park(buf: &mut BytesMut) {
+    if buf.len() <= READ_BYTES_MIN / 4 && buf.capacity() >= READ_BYTES_MIN {
+        let parked = BytesMut::from(&buf[..]);
+        buf.clear();
+        give_back(buf);
+        *buf = parked;
+    }
+}
+
+/// Gives what was parked the room that a read wants.
+pub fn unpark(buf: &mut BytesMut) {
+    if buf.capacity() < READ_BYTES_MIN
+        && let Some(mut spare) = SPARE.with_borrow_mut(Vec::pop)
+    {
+        spare.extend_from_slice(buf);
+        *buf = spare;
+    }
+}
+
 /// The stream itself, for code that wants to own it: hyper for HTTP/2, for example.
 #[derive(Debug)]
 pub enum Io {
@@ -495,9 +515,22 @@ mod tests {
         give_back(&mut buf);
         assert_eq!(SPARE.with_borrow(Vec::len), 0);
         assert_eq!(&body[..], b"body");
-        let mut huge = BytesMut::with_capacity(READ_BYTES_MAX);
-        give_back(&mut huge);
+        give_back(&mut BytesMut::with_capacity(READ_BYTES_MAX));
         assert_eq!(SPARE.with_borrow(Vec::len), 0);
+    }
+
+    #[test]
+    fn a_parked_buffer_holds_little_and_gets_its_room_back() {
+        let mut buf = BytesMut::with_capacity(READ_BYTES_MIN);
+        buf.extend_from_slice(b"GET / HT");
+        let at = buf.as_ptr();
+        park(&mut buf);
+        assert!(buf.capacity() < 64);
+        unpark(&mut buf);
+        assert_eq!((&buf[..], buf.as_ptr()), (&b"GET / HT"[..], at));
+        buf.extend_from_slice(&[b'x'; READ_BYTES_MIN / 4]);
+        park(&mut buf);
+        assert_eq!(buf.as_ptr(), at, "much is not moved");
     }
 
     #[tokio::test]

@@ -5,3 +5,4 @@ pub mod cpu;
 pub mod deadline;
 pub mod platform;
 pub mod port;
+pub mod turns;

@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """Clients that are slow on purpose, and a normal one beside them.
 
-Slow heads, slow bodies, readers that do not read, 10,000 half-open heads: a normal client's p99 stays
-within twice of what it was, and all of them are ended in time by client_header_timeout,
-client_body_timeout and send_timeout. With no file descriptor left, accepting pauses and does not spin.
+Slow heads, slow bodies, readers that do not read, 10,000 half-open heads, opened one after the other
+or begun all at once: a normal client's p99 stays within twice of what it was, also while they are
+ended, which client_header_timeout, client_body_timeout and send_timeout do in time. With no file
+descriptor left, accepting pauses and does not spin.
 The normal client and the slow ones run in processes of their own, the slow ones with the lowest
-priority: only what they cost the gateway can slow the normal one down.
+priority: only what they cost the gateway can slow the normal one down. What the machine itself costs
+is told by the same attack on nginx, where there is one. A short run asserts no latency.
 """
 
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import lib
@@ -100,6 +104,7 @@ class Slow:
     def __init__(self, port, count, act):
         self.port, self.count, self.act = port, count, act
         self.lives, self.statuses, self.refused, self.connected = [], {}, 0, 0
+        self.all_there = asyncio.Event()
 
     async def one(self):
         """One of them, until the gateway ends it."""
@@ -112,6 +117,9 @@ class Slow:
             self.connected += 1
             if self.connected == self.count:
                 print("ready", flush=True)
+                self.all_there.set()
+        if self.act is at_once:
+            await self.all_there.wait()
         began = time.perf_counter()
         acting = asyncio.create_task(self.act(reader, writer))
         try:
@@ -159,6 +167,11 @@ async def half_head(reader, writer):
     """Half a head, then nothing."""
     writer.write(b"GET /neighbour HTTP/1.1\r\nHost: a\r\n")
     await asyncio.sleep(60)
+
+
+async def at_once(reader, writer):
+    """Half a head, when all have connected."""
+    await half_head(reader, writer)
 
 
 async def nothing(reader, writer):
@@ -231,9 +244,10 @@ async def case(report, gateway, quiet, name, act, count, allowed, args):
         await asyncio.sleep(0.3)
         longest = max(lives, default=99)
         # Below a millisecond only the machine's own noise is measured.
-        short = not failed_then and worst_then < 0.25
-        good = not failed and p99 <= max(2 * quiet, 0.001)
-        fits = longest <= allowed and len(lives) == count
+        bound = max(2 * quiet, 0.001)
+        short = not failed_then and (args.short or p99_then <= bound and worst_then < 0.25)
+        good = not failed and (args.short or p99 <= bound)
+        fits = longest <= allowed + (10 if args.short else 0) and len(lives) == count
         if good and fits and short:
             break
     report.check("%d x %s: a normal client" % (count, name), good,
@@ -246,6 +260,46 @@ async def case(report, gateway, quiet, name, act, count, allowed, args):
                                                              ", %d refused" % refused if refused else ""))
     left = gateway.sockets() - open_before
     report.check("%d x %s: nothing is left open" % (count, name), left <= 4, "%d descriptors" % left)
+
+
+NGINX = """daemon off;
+master_process off;
+worker_rlimit_nofile 20480;
+pid nginx.pid;
+error_log stderr crit;
+events { worker_connections 10620; }
+http {
+    access_log access.log combined buffer=16k;
+    client_header_timeout %ds;
+    client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+    server { listen 127.0.0.1:%d backlog=511; location / { return 200 ok; } }
+}
+"""
+
+
+async def nginx(port, act, count):
+    """What the same attack does to a normal client of nginx: told, not judged."""
+    path = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if not path:
+        return
+    prefix = tempfile.mkdtemp(prefix="moongate-hostile-nginx-")
+    with open(os.path.join(prefix, "nginx.conf"), "w", encoding="utf-8") as out:
+        out.write(NGINX % (T, port))
+    server = subprocess.Popen([path, "-p", prefix, "-c", "nginx.conf", "-e", "stderr"], preexec_fn=lib.end_with_parent)
+    try:
+        await asyncio.sleep(0.5)
+        _, _, quiet, _ = await normal(port, 2)
+        running = await attack(port, act, count)
+        _, failed, p99, worst = await normal(port, T - 1.4)
+        _, failed_then, p99_then, worst_then = await normal(port, 2.5)
+        await running.communicate()
+        print("       %d x %s against nginx: p99 %.2f ms (alone %.2f ms), worst %.1f ms; while they end %.2f ms, worst %.1f ms; "
+              "%d failed" % (count, act.__name__, 1000 * p99, 1000 * quiet, 1000 * worst, 1000 * p99_then, 1000 * worst_then,
+                             failed + failed_then), flush=True)
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(prefix, ignore_errors=True)
 
 
 async def no_descriptor(report, args):
@@ -303,14 +357,16 @@ async def main(args):
     _, failed, quiet, worst = await normal(base, 3)
     report.check("a normal client alone", not failed, "p99 %.2f ms, worst %.1f ms" % (1000 * quiet, 1000 * worst))
     few = 200 if args.short else 1000
-    many = min(10000, limit - 500)
+    many = min(2000 if args.short else 10000, limit - 500)
     kinds = [("slow heads", slow_head, few, T + 1), ("silent clients", nothing, few, T + 1),
              ("half bodies", half_body, few, T + 1.5), ("half chunks", half_chunk, few, T + 1.5),
              ("bodies that nobody reads", unread_body, few, 2 * T + 6), ("readers that do not read", not_reading, 50, T + 6),
-             ("half-open heads", half_head, many, T + 3)]
+             ("half-open heads", half_head, many, T + 3), ("half-open heads at once", at_once, many, T + 3)]
     for name, act, count, allowed in kinds:
         if args.only in name:
             await case(report, gateway, quiet, name, act, count, allowed, args)
+            if count == many and not args.short:
+                await nginx(base + 6, act, count)
     if args.only in "crawl":
         await crawl(report, gateway)
     rss = gateway.rss()

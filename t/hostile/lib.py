@@ -301,6 +301,13 @@ async def ask(port, raw, within=5, head_only=False):
         client.close()
 
 
+async def until(good, within=10):
+    """Waits until `good()`, for a while."""
+    end = time.time() + within
+    while not good() and time.time() < end:
+        await asyncio.sleep(0.02)
+
+
 def get(path, *fields, host="a.test"):
     """A plain GET request."""
     lines = ["GET %s HTTP/1.1" % path, "Host: %s" % host, *fields, "", ""]

@@ -411,11 +411,11 @@ class Test:
         clients = [await lib.Client.open(self.base) for _ in range(20)]
         for client in clients:
             client.send(lib.get("/one"))
-        await asyncio.sleep(0.3)
+        await lib.until(lambda: self.up.open >= before + 15)
         during = self.up.open
         for client in clients:
             client.close()
-        await asyncio.sleep(0.3)
+        await lib.until(lambda: self.up.open <= before)
         self.report.check("clients that leave free the upstream", during >= before + 15 and self.up.open <= before,
                           "%d before, %d during, %d after" % (before, during, self.up.open))
         async def endless(up, head, reader, writer):
@@ -429,7 +429,7 @@ class Test:
         client.send(lib.get("/one"))
         await client.reader.readuntil(b"more")
         client.close()
-        await asyncio.sleep(0.3)
+        await lib.until(lambda: self.up.open <= before)
         self.report.check("also in the middle of a body", self.up.open <= before, "%d open" % self.up.open)
 
     async def expect(self):
