@@ -191,6 +191,63 @@ fn a_taken_port_is_told_with_the_pid_that_has_it() {
 }
 
 #[test]
+fn nothing_is_served_while_a_port_of_the_operator_is_taken() {
+    let faces: [fn(&Prefix) -> u16; 2] = [|prefix| prefix.status, |prefix| prefix.control];
+    for face in faces {
+        let prefix = Prefix::new("");
+        prefix.objects("routes: []");
+        let port = face(&prefix);
+        let _holder = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let mut command = prefix.command(&["start"]);
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut served = 0;
+        while child.try_wait().unwrap().is_none() {
+            served += usize::from(answer(prefix.port, "/").is_some());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), served), (Some(1), 0));
+        let expected = format!("cannot listen on 127.0.0.1:{port}: address already in use by pid");
+        assert!(printed(&output).contains(&expected), "{}", printed(&output));
+    }
+}
+
+#[test]
+fn a_timer_has_a_ctx_of_its_own() {
+    let prefix = Prefix::new("moongate: {add_plugins: [timed]}");
+    prefix.write(
+        "plugins/timed.lua",
+        r#"
+local function run(premature, name)
+    if premature then return end
+    assert(ngx.ctx.name == nil, "another timer's ctx")
+    ngx.ctx.name = name
+    ngx.ctx.count = (ngx.ctx.count or 0) + 1
+    ngx.sleep(0.01)
+    ngx.thread.wait(ngx.thread.spawn(function() ngx.ctx.count = ngx.ctx.count + 1 end))
+    local seen = ngx.ctx.name .. ngx.ctx.count
+    ngx.ctx = { name = "new" }
+    ngx.log(ngx.WARN, "timer ", seen, " ", ngx.ctx.name, " ", tostring(ngx.ctx.count))
+end
+return { name = "timed", version = 0.1, priority = 10, schema = { type = "object" },
+    init = function() ngx.ctx.init = "yes"; ngx.log(ngx.WARN, "init ", ngx.ctx.init) end,
+    access = function(conf, ctx)
+        ngx.ctx.name = "request"
+        assert(ngx.timer.at(0, run, "a") and ngx.timer.at(0, run, "b"))
+        ngx.sleep(0.05)
+        return 200, ngx.ctx.name
+    end }
+"#,
+    );
+    prefix.objects("routes:\n  - {id: t, uri: /t, plugins: {timed: {}}}\n");
+    let gateway = prefix.start();
+    assert_eq!(gateway.get("/t"), (200, "request".to_owned()));
+    for line in ["timer a2 new nil", "timer b2 new nil", "init yes"] {
+        gateway.logs(line);
+    }
+    assert!(!gateway.log().contains("runtime error"), "{}", gateway.log());
+}
+
+#[test]
 fn stop_ends_it_and_health_tells_whether_it_runs() {
     let mut gateway = Gateway::with("routes: []");
     let health = gateway.prefix.run(&["health"]);

@@ -47,19 +47,21 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Whether `addr` is free: nobody listens there, not even with `SO_REUSEPORT`.
+/// Whether `addr` is free: nobody listens there, not even with `SO_REUSEPORT` unless `shared`.
 ///
 /// # Errors
 ///
 /// [`io::ErrorKind::AddrInUse`] if not, or what the system says.
-pub fn probe(addr: SocketAddr) -> io::Result<()> {
+pub fn probe(addr: SocketAddr, shared: bool) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.bind(&addr.into())?;
-    socket.listen(1)
+    // Nobody may connect here: among those that share a port, binding alone tells.
+    if shared { Ok(()) } else { socket.listen(1) }
 }
 
 /// Where the other workers take connections that are passed on.

@@ -423,17 +423,35 @@ fn export(local: &Local) -> Option<(SocketAddr, Arc<str>)> {
     Some((SocketAddr::new(ip, port.unwrap_or(9091)), Arc::from(uri)))
 }
 
+/// The listeners that `local` asks for.
+fn faces(local: &Local) -> Vec<(SocketAddr, Face)> {
+    let mut faces = vec![(SocketAddr::from(local.status), Face::Status)];
+    faces.extend(local.control.map(|addr| (SocketAddr::from(addr), Face::Control)));
+    faces.extend(export(local).map(|(addr, uri)| (addr, Face::Metrics(uri))));
+    faces
+}
+
+/// Looks whether the listeners can be opened, before anything is served. With `takeover` the
+/// process that is to end still has them.
+///
+/// # Errors
+///
+/// When a port is taken.
+pub(super) fn probe(local: &Local, takeover: bool) -> Result<(), String> {
+    for (addr, _) in faces(local) {
+        listener::probe(addr, takeover).map_err(|error| start::taken(addr, &error))?;
+    }
+    Ok(())
+}
+
 /// Opens the listeners and serves them on a thread of their own.
 ///
 /// # Errors
 ///
 /// When a port is taken.
 pub(super) fn serve(board: Arc<Board>, local: &Local) -> Result<(), String> {
-    let mut faces = vec![(SocketAddr::from(local.status), Face::Status)];
-    faces.extend(local.control.map(|addr| (SocketAddr::from(addr), Face::Control)));
-    faces.extend(export(local).map(|(addr, uri)| (addr, Face::Metrics(uri))));
     let mut sockets = Vec::new();
-    for (addr, face) in faces {
+    for (addr, face) in faces(local) {
         let socket = listener::listen(addr).map_err(|error| start::taken(addr, &error))?;
         sockets.push((socket, face));
     }

@@ -235,6 +235,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     let workers = count_workers(&local)?;
     let files = platform::raise_open_files(local.worker_rlimit_nofile);
     log_at!(Level::Info, "open files: {files}");
+    http::probe(&local, options.takeover)?;
     let listeners = listen(&local, workers, options.takeover)?;
     let common = common(options, &local, workers, access, events);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -328,7 +329,7 @@ fn listen(
         if !seen.insert(addr) {
             continue;
         }
-        if !takeover && let Err(error) = listener::probe(addr) {
+        if !takeover && let Err(error) = listener::probe(addr, false) {
             if listen.optional {
                 continue;
             }

@@ -135,6 +135,10 @@ impl<'g> Tries<'g> {
         while self.left > 0 {
             let cx = PickCx { key: Some(&self.key), tried: &self.tried, healthy: None, now: x.now };
             let Some(pick) = self.target.balancer.pick(&cx) else { break };
+            if let Some(failed) = last.take() {
+                // The last one of all is told by whoever answers for it.
+                log_line(Level::Error, x, &told(&failed));
+            }
             let member = pick.node();
             self.tried.mark(member);
             self.left -= 1;
@@ -151,7 +155,6 @@ impl<'g> Tries<'g> {
             if !self.may_repeat(x, &failed) {
                 return Err(failed.error);
             }
-            log_line(Level::Error, x, &failed.error.to_string());
             self.sending.restart();
             last = Some(failed.error);
         }
@@ -240,6 +243,14 @@ impl<'g> Tries<'g> {
             );
         }
         idempotent && self.sending.repeatable()
+    }
+}
+
+/// An error with its cause.
+fn told(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::{NONE, ONE, push_failure, push_option};
+use super::{NONE, ONE, push_failure, push_option, socket::Owner};
 use crate::{
     log::error_log,
     lua::{
         core::{Core, Op},
         env::{Env, level_of},
-        raw::frame::{Called, Frame, Kind, Outcome, Raise},
+        raw::{
+            current::Phase,
+            frame::{Called, Frame, Kind, Outcome, Raise},
+        },
         slot, timer,
     },
 };
@@ -98,8 +101,11 @@ fn log_level(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
-/// The table behind `ngx.ctx`, made at first use.
+/// The table behind `ngx.ctx`, made at first use. Timers and `init` have one of their own.
 fn ngx_ctx(frame: &mut Frame<'_>) -> Called {
+    if let Some(owner) = run_alone(frame)? {
+        return own_ctx(frame, &owner);
+    }
     let x = frame.exchange()?;
     let slot = slot::of(x);
     if slot.ngx_ctx.is_none() {
@@ -115,6 +121,22 @@ fn ngx_ctx(frame: &mut Frame<'_>) -> Called {
     if let Some(table) = &slot.ngx_ctx {
         frame.push_ref(table);
     }
+    ONE
+}
+
+/// The run of a timer or of `init`: it belongs to no request.
+pub(super) fn run_alone(frame: &Frame<'_>) -> Result<Option<Rc<Owner>>, Raise> {
+    let alone = matches!(frame.phase(), Phase::Timer | Phase::InitWorker);
+    Ok(if alone { frame.core()?.owner() } else { None })
+}
+
+fn own_ctx(frame: &mut Frame<'_>, owner: &Owner) -> Called {
+    if let Some(table) = &*owner.ctx.borrow() {
+        frame.push_ref(table);
+        return ONE;
+    }
+    frame.push_table(0, 4);
+    *owner.ctx.borrow_mut() = Some(frame.keep(-1)?);
     ONE
 }
 

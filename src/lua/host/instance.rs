@@ -10,7 +10,7 @@ use std::{
 
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 
-use super::{NONE, ONE};
+use super::{NONE, ONE, flow::run_alone};
 use crate::lua::{
     core::Core,
     raw::frame::{Called, Frame, Kind, Raise},
@@ -39,6 +39,10 @@ fn set_ngx_ctx(frame: &mut Frame<'_>) -> Called {
         return Err(Raise(format!("ctx should be a table while getting a {}", frame.type_name(1))));
     }
     let kept = frame.keep(1)?;
+    if let Some(owner) = run_alone(frame)? {
+        *owner.ctx.borrow_mut() = Some(kept);
+        return NONE;
+    }
     slot::of(frame.exchange()?).ngx_ctx = Some(kept);
     NONE
 }

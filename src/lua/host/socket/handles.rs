@@ -13,7 +13,10 @@ use std::{
 use super::{tcp::Tcp, udp::Udp};
 use crate::lua::{
     core::Core,
-    raw::frame::{Frame, Raise},
+    raw::{
+        co::Ref,
+        frame::{Frame, Raise},
+    },
 };
 
 const PLACE_BITS: u32 = 20;
@@ -180,6 +183,8 @@ pub(super) trait Owned {
 /// A run of Lua that opened sockets: a request, or a timer. They end with it.
 #[derive(Default)]
 pub(crate) struct Owner {
+    /// The table behind `ngx.ctx` of a run without a request.
+    pub(crate) ctx: RefCell<Option<Ref>>,
     number: Cell<u64>,
     sockets: RefCell<Vec<Weak<dyn Owned>>>,
 }
