@@ -345,6 +345,7 @@ fn map_of(x: &mut Exchange, fields: &Fields, passes: impl Fn(&[u8]) -> bool) -> 
 ///
 /// [`Kind::BadRequest`] for fields that we do not pass on.
 pub(super) fn fields_of(map: &HeaderMap) -> Result<Fields> {
-    Fields::from_parts(map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+    let passing = map.iter().filter(|(name, _)| http1::may_trail(name.as_str()));
+    Fields::from_parts(passing.map(|(name, value)| (name.as_str(), value.as_bytes())))
         .map_err(|error| Error::from(Kind::BadRequest("invalid trailers")).because(error))
 }

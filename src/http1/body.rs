@@ -19,8 +19,6 @@ const EXTENSION_EXCESS_MAX: u64 = 16 << 10;
 /// Bounds of the trailer section.
 const TRAILER_LIMITS: HeadLimits =
     HeadLimits { bytes_max: 8 << 10, fields_max: 100, line_max: 8 << 10 };
-/// What may not come late: framing, routing and what speaks for one hop (RFC 9110, 6.5.1).
-const NOT_IN_TRAILERS: [&str; 4] = ["content-length", "host", "trailer", "content-encoding"];
 
 /// Reads one body, from the first byte behind the head to the last of the message.
 #[derive(Debug)]
@@ -213,10 +211,7 @@ impl BodyDecoder {
         let mut fields = Fields::new();
         if found.lines > 0 {
             head::load(buf, found, 0, &mut fields).map_err(BodyError::Trailers)?;
-            fields.retain(|name, _| {
-                !super::is_hop_by_hop(name)
-                    && !NOT_IN_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no.as_bytes()))
-            });
+            fields.retain(|name, _| super::may_trail(name));
         }
         self.state = State::Done;
         self.skip(buf, found.end);

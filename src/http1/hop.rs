@@ -34,6 +34,51 @@ const END_TO_END: [&[u8]; 19] = [
 /// What Connection holds besides names of fields, or names that go anyway.
 const UNNAMED: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
 
+/// What may not come behind a body (RFC 9110, 6.5.1): framing, routing, conditions, what says
+/// who asks, and what tells how to read what came before. A peer that merges trailers into the
+/// head must not get these from somebody who knows that nobody looks there.
+const NOT_IN_TRAILERS: [&[u8]; 24] = [
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expect",
+    b"expires",
+    b"forwarded",
+    b"host",
+    b"location",
+    b"max-forwards",
+    b"pragma",
+    b"proxy-authorization",
+    b"range",
+    b"retry-after",
+    b"set-cookie",
+    b"trailer",
+    b"vary",
+    b"via",
+    b"www-authenticate",
+    b"x-real-ip",
+];
+
+/// Families of such fields.
+const NOT_IN_TRAILERS_FROM: [&[u8]; 3] = [b"if-", b"x-consumer-", b"x-forwarded-"];
+
+/// Whether a field of this name, any case, may come behind a body and is passed on there.
+#[must_use]
+pub fn may_trail(name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
+    let starts = |start: &&[u8]| {
+        name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    };
+    !is_hop_by_hop(name)
+        && !is_one_of(&NOT_IN_TRAILERS, name)
+        && !NOT_IN_TRAILERS_FROM.iter().any(starts)
+}
+
 /// Whether a field of this name, any case, is for one connection only.
 #[must_use]
 pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
@@ -52,7 +97,8 @@ pub fn remove_nominated(fields: &mut Fields) {
 
 /// Names that Connection holds, in small letters, sorted, so that a long list costs no more
 /// than its length allows.
-fn nominated(fields: &Fields) -> Vec<Vec<u8>> {
+#[must_use]
+pub fn nominated(fields: &Fields) -> Vec<Vec<u8>> {
     let mut named: Vec<Vec<u8>> = Vec::new();
     for value in fields.get_all("connection") {
         named.extend(

@@ -28,7 +28,7 @@ pub use encode::{
 };
 pub use error::{BodyError, EncodeError, HeadError};
 pub use head::{Framing, HeadLimits, Progress};
-pub use hop::{is_hop_by_hop, remove_hop_by_hop, remove_nominated};
+pub use hop::{is_hop_by_hop, may_trail, nominated, remove_hop_by_hop, remove_nominated};
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 pub use target::Form;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Exchange, Frame, vars},
+    fields::Fields,
     http1,
     parse::uri,
     sys::conn::Conn,
@@ -140,6 +141,10 @@ pub struct Sending {
     pending: Vec<Bytes>,
     written: usize,
     ended: bool,
+    /// What follows the body; kept for a repeat.
+    trailers: Option<Fields>,
+    /// Fields that the client said are for its own connection only.
+    nominated: Vec<Vec<u8>>,
     /// Body bytes taken from the client.
     pub received: u64,
     length_max: u64,
@@ -149,7 +154,9 @@ impl Sending {
     /// Takes the body of `x`; `kept_bytes_max` of it are kept for a repeat.
     pub fn of(x: &mut Exchange, kept_bytes_max: usize, length_max: u64) -> Self {
         let chunked = framing(x) == Upload::Chunked;
-        let mut sending = Self { kept_bytes_max, chunked, length_max, ..Self::default() };
+        let nominated = if chunked { http1::nominated(&x.head.fields) } else { Vec::new() };
+        let mut sending =
+            Self { kept_bytes_max, chunked, length_max, nominated, ..Self::default() };
         if !x.body.present {
             sending.ended = true;
         } else if let Some(held) = &x.body.held {
@@ -264,12 +271,18 @@ impl Sending {
                 self.keep(&data);
                 self.encode(data);
             }
-            // Trailers of a request are rare and nginx drops them, too.
-            Some(Frame::Trailers(_)) => {}
+            // Behind a body of announced length there is no place for them.
+            Some(Frame::Trailers(mut fields)) => {
+                let named = |name: &[u8]| self.nominated.contains(&name.to_ascii_lowercase());
+                fields.retain(|name, _| !named(name));
+                self.trailers = Some(fields);
+            }
             None => {
                 self.ended = true;
                 if self.chunked {
-                    self.pending.push(Bytes::from_static(b"0\r\n\r\n"));
+                    let mut end = Vec::with_capacity(8);
+                    http1::last_chunk(&mut end, self.trailers.as_ref());
+                    self.pending.push(end.into());
                 }
             }
         }

@@ -213,7 +213,8 @@ async fn trailers_come_through_as_grpc_needs_them() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut trailers = http::HeaderMap::new();
-    trailers.insert("x-request-trailer", "dropped by HTTP/1 upstreams".parse().unwrap());
+    trailers.insert("x-request-trailer", "42".parse().unwrap());
+    trailers.insert("authorization", "not from behind".parse().unwrap());
     sender.send(Frame::trailers(trailers)).await.unwrap();
     drop(sender);
     let response = response.await.unwrap().unwrap();
@@ -222,7 +223,22 @@ async fn trailers_come_through_as_grpc_needs_them() {
     let trailers = all.trailers().cloned().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
     assert_eq!(trailers["grpc-message"], "fine");
+    assert_eq!(trailers["x-seen"], "x-request-trailer: 42", "what the node got behind the body");
     assert_eq!(all.to_bytes(), "first second third");
+}
+
+#[tokio::test]
+async fn a_body_does_not_wait_for_the_leave_that_never_comes() {
+    let gateway = Gateway::start("").await;
+    let mut client = gateway.client().await;
+    let request = Request::post(gateway.uri("/echo"))
+        .header("expect", "100-continue")
+        .body(Full::new(Bytes::from("sent without leave")).boxed())
+        .unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let echoed = text(response).await.to_ascii_lowercase();
+    assert!(!echoed.contains("\r\nexpect:"), "{echoed}");
 }
 
 #[tokio::test]

@@ -262,7 +262,9 @@ impl Upstream {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (saw, cutter) = (saw.clone(), cutter.clone());
-                tokio::spawn(async move { Server { stream, saw, cutter }.run().await });
+                tokio::spawn(async move {
+                    Server { stream, saw, cutter, trailers: String::new() }.run().await
+                });
             }
         });
         Self { port, seen, cut: cut.into() }
@@ -286,6 +288,8 @@ struct Server {
     stream: TcpStream,
     saw: watch::Sender<Vec<String>>,
     cutter: mpsc::UnboundedSender<String>,
+    /// What followed the last body in chunks.
+    trailers: String,
 }
 
 impl Server {
@@ -323,12 +327,18 @@ impl Server {
             loop {
                 let size = self.line(buf).await;
                 let size = usize::from_str_radix(size.trim(), 16).unwrap();
+                if size == 0 {
+                    self.trailers.clear();
+                    while let line = self.line(buf).await
+                        && line != "\r\n"
+                    {
+                        self.trailers.push_str(line.trim_end());
+                    }
+                    return all;
+                }
                 self.fill(buf, size + 2).await;
                 all.extend(buf.drain(..size));
                 buf.drain(..2);
-                if size == 0 {
-                    return all;
-                }
             }
         }
         let length = length.map_or(0, |text| text.trim().parse().unwrap());
@@ -384,7 +394,8 @@ impl Server {
                 let chunk = format!("{:x}\r\n{}\r\n", body.len(), String::from_utf8_lossy(body));
                 format!(
                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n\
-                     {chunk}0\r\ngrpc-status: 0\r\ngrpc-message: fine\r\n\r\n"
+                     {chunk}0\r\ngrpc-status: 0\r\ngrpc-message: fine\r\nx-seen: {}\r\n\r\n",
+                    self.trailers
                 )
                 .into_bytes()
             }
