@@ -33,6 +33,8 @@ pub enum Kind {
         /// The configured bound.
         bytes_max: u64,
     },
+    /// The temporary file for a request body cannot be made, written or read.
+    BodyFile,
     /// The client sent nothing for this long.
     ClientTimeout(Duration),
     /// The client went away.
@@ -168,6 +170,7 @@ impl fmt::Display for Error {
             Kind::BodyTooLarge { bytes_max } => {
                 write!(f, "client intended to send a body above {bytes_max} bytes")
             }
+            Kind::BodyFile => write!(f, "the temporary file for a request body failed"),
             Kind::ClientTimeout(after) => write!(f, "client timed out after {after:?}"),
             Kind::ClientGone => write!(f, "client closed the connection"),
             Kind::NoRoute => write!(f, "no route matched"),

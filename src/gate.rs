@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    path::Path,
     rc::Rc,
     sync::{Arc, Weak},
     task::Waker,
@@ -118,6 +119,8 @@ pub struct Gate {
     pub running: Cell<usize>,
     /// Counts of the whole process.
     pub counts: Arc<crate::shared::counts::Counts>,
+    /// Where request bodies go that are too large for memory.
+    pub temp_dir: Rc<Path>,
 }
 
 /// What a gate is made of.
@@ -140,6 +143,8 @@ pub struct Parts {
     pub access: AccessLog,
     /// Counts of the whole process.
     pub counts: Arc<crate::shared::counts::Counts>,
+    /// Where request bodies go that are too large for memory.
+    pub temp_dir: Rc<Path>,
 }
 
 impl Gate {
@@ -171,6 +176,7 @@ impl Gate {
             requests: Cell::new(0),
             running: Cell::new(0),
             counts: parts.counts,
+            temp_dir: parts.temp_dir,
         }
     }
 

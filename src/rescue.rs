@@ -27,7 +27,7 @@ pub fn status(error: &Error) -> u16 {
         | Kind::PluginUnavailable
         | Kind::Limit(_)
         | Kind::Unsupported(_) => 503,
-        Kind::Resolve { .. } | Kind::Plugin => 500,
+        Kind::BodyFile | Kind::Resolve { .. } | Kind::Plugin => 500,
         Kind::Connect { .. } | Kind::UpstreamClosed { .. } | Kind::BadAnswer { .. } => 502,
         Kind::UpstreamTimeout { .. } => 504,
     }

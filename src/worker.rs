@@ -113,6 +113,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a new VM waits for a request to try it out.
 const TRIAL: Duration = Duration::from_millis(20);
 
+/// Threads of one worker that read and write temporary files.
+const FILE_THREADS_MAX: usize = 8;
+
 /// Takes the generation and the message of an uncaught error.
 pub type OnError = Arc<dyn Fn(u64, &str) + Send + Sync>;
 
@@ -201,7 +204,9 @@ pub fn start(common: Common, own: Own) -> io::Result<Handle> {
 }
 
 fn run(common: Common, own: Own, orders: mpsc::UnboundedReceiver<Order>) {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all().max_blocking_threads(FILE_THREADS_MAX);
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             // The starter waits for this answer.
@@ -255,6 +260,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         shared: Arc::clone(&common.balance),
         access,
         counts: Arc::clone(&common.counts),
+        temp_dir: Rc::clone(&env.temp_dir),
     }));
     watch_errors(&gate, &env, &common);
     let mut worker = Worker { gate, env, prepared: Rc::default() };

@@ -6,6 +6,7 @@
     reason = "clippy does not know that helpers of integration tests are tests"
 )]
 
+mod bodies;
 mod fuzz;
 mod gateway;
 mod harness;

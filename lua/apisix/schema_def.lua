@@ -104,6 +104,7 @@ _M.route = object({
     service_id = id_schema,
     upstream_id = id_schema,
     enable_websocket = websocket_def,
+    proxy_request_buffering = { enum = { "on", "off", true, false } },
     status = status_def,
 }, {
     allOf = {

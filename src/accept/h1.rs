@@ -310,6 +310,7 @@ impl Driver {
             _ => None,
         };
         if x.body.present {
+            x.body.bytes_max = self.gate.local.borrow().client_max_body_size;
             x.body.incoming = Body::Stream(Box::new(ClientBody(Rc::clone(&self.shared))));
         }
     }

@@ -427,6 +427,7 @@ fn prepare(shared: &Shared, x: &mut Exchange, parts: &Parts, upload: Upload) -> 
     };
     x.body.present = x.body.length.is_some() || !upload.is_end();
     if x.body.present {
+        x.body.bytes_max = local.client_max_body_size;
         x.body.incoming = Body::Stream(Box::new(upload));
     }
     let client = Rc::clone(&shared.gate.client_addr.borrow());

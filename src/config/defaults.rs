@@ -103,6 +103,7 @@ nginx_config:
     client_header_timeout: 60s
     client_body_timeout: 60s
     client_max_body_size: 0
+    client_body_buffer_size: 8k
     large_client_header_buffers: 4 8k
     send_timeout: 10s
     underscores_in_headers: "on"
@@ -154,6 +155,7 @@ graphql: {max_size: 1048576}
 plugins:
   - real-ip
   - client-control
+  - proxy-control
   - request-id
   - fault-injection
   - mocking
@@ -273,7 +275,7 @@ mod tests {
     fn the_defaults_are_a_document() {
         let tree = tree().unwrap();
         assert_eq!(tree["nginx_config"]["event"]["worker_connections"], 10620);
-        assert_eq!(tree["plugins"].as_array().unwrap().len(), 30);
+        assert_eq!(tree["plugins"].as_array().unwrap().len(), 31);
         assert_eq!(tree["plugin_attr"]["opentelemetry"]["resource"]["service.name"], "APISIX");
     }
 }

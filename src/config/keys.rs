@@ -95,6 +95,7 @@ const KEYS: &[(&str, Use)] = &[
     ("nginx_config.http.client_header_timeout", Live),
     ("nginx_config.http.client_body_timeout", Live),
     ("nginx_config.http.client_max_body_size", Live),
+    ("nginx_config.http.client_body_buffer_size", Live),
     ("nginx_config.http.large_client_header_buffers", Live),
     ("nginx_config.http.send_timeout", Live),
     ("nginx_config.http.underscores_in_headers", Live),

@@ -176,6 +176,8 @@ pub struct Local {
     pub keepalive_requests: u64,
     /// Bytes; 0 is without bound.
     pub client_max_body_size: u64,
+    /// Bytes of a buffered request body in memory; what is larger goes to a file.
+    pub client_body_buffer_size: usize,
     /// Number and bytes of each.
     pub large_client_header_buffers: (usize, usize),
     pub underscores_in_headers: bool,

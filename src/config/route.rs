@@ -48,6 +48,8 @@ pub struct Route {
     pub timeout: Option<Timeout>,
     /// Whether upgrades are let through; the service is asked when it does not say.
     pub enable_websocket: Option<bool>,
+    /// Whether a request body is read whole before the upstream is asked.
+    pub buffer_request: bool,
 }
 
 impl Route {
@@ -77,6 +79,9 @@ impl Route {
             upstream,
             timeout: value.get("timeout").map(Timeout::read),
             enable_websocket: value.get("enable_websocket").and_then(Value::as_bool),
+            buffer_request: value
+                .get("proxy_request_buffering")
+                .is_some_and(|set| set == &Value::Bool(true) || set == "on"),
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         keepalive_timeout: from.time("nginx_config.http.keepalive_timeout"),
         keepalive_requests: from.number("nginx_config.http.keepalive_requests"),
         client_max_body_size: from.bytes("nginx_config.http.client_max_body_size"),
+        client_body_buffer_size: from.size("nginx_config.http.client_body_buffer_size"),
         large_client_header_buffers: header_buffers(&mut from),
         underscores_in_headers: from.flag("nginx_config.http.underscores_in_headers"),
         real_ip_header: from.text("nginx_config.http.real_ip_header"),

@@ -106,7 +106,7 @@ fn settings(prefix: &Path, local: &Local) -> Settings {
         },
         pending_timers_max: local.max_pending_timers,
         running_timers_max: local.max_running_timers,
-        body_bytes_max: 64 << 20,
+        body_memory_bytes_max: 64 << 20,
         prefix: prefix.to_path_buf(),
     }
 }

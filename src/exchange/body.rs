@@ -2,14 +2,17 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll},
+    path::Path,
+    rc::Rc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     fields::Fields,
+    sys::scratch::{self, Scratch},
 };
 
 /// One piece of a body.
@@ -82,28 +85,6 @@ impl Body {
             Self::Stream(_) => false,
         }
     }
-
-    /// Reads everything, up to `bytes_max`.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::BodyTooLarge`], or what the source says.
-    pub async fn collect(&mut self, bytes_max: u64) -> Result<Bytes> {
-        if let Self::Full(bytes) = self {
-            return Ok(std::mem::take(bytes));
-        }
-        let mut all = BytesMut::new();
-        while let Some(frame) = self.frame().await {
-            if let Frame::Data(data) = frame? {
-                if all.len() as u64 + data.len() as u64 > bytes_max {
-                    return Err(Kind::BodyTooLarge { bytes_max }.into());
-                }
-                all.extend_from_slice(&data);
-            }
-        }
-        *self = Self::Empty;
-        Ok(all.freeze())
-    }
 }
 
 impl std::fmt::Debug for Body {
@@ -116,34 +97,123 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// The body of a request: not read, read into memory by a plugin, or gone upstream.
+/// A body that lies in a file.
+struct FileBody(scratch::Reader);
+
+impl Source for FileBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        Poll::Ready(match ready!(self.0.poll_piece(cx)) {
+            Ok(piece) => piece.map(|piece| Ok(Frame::Data(piece))),
+            Err(error) => Some(Err(Error::from(Kind::BodyFile).because(error))),
+        })
+    }
+}
+
+impl From<&Scratch> for Body {
+    fn from(file: &Scratch) -> Self {
+        Self::Stream(Box::new(FileBody(file.reader())))
+    }
+}
+
+/// A body of which a part is lost: whoever wants the rest gets the reason.
+struct Lost(Kind);
+
+impl Source for Lost {
+    fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        Poll::Ready(Some(Err(self.0.clone().into())))
+    }
+}
+
+/// How much of a body may be read, and where to.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// Bytes of a body; 0 is any number.
+    pub bytes_max: u64,
+    /// Bytes of it in memory; what is larger goes to a file.
+    pub memory_bytes_max: usize,
+    /// Where the file is made.
+    pub dir: Rc<Path>,
+}
+
+/// The body of a request: not read, read into memory or a file, or gone upstream.
 #[derive(Debug, Default)]
 pub struct RequestBody {
     /// What is still to come from the client.
     pub incoming: Body,
-    /// What a plugin read or set. Sent upstream instead of `incoming`.
+    /// What was read, or set by a plugin. Sent upstream instead of `incoming`.
     pub held: Option<Bytes>,
+    /// The same, if it was too large for memory.
+    pub file: Option<Rc<Scratch>>,
     /// Bytes the client announced, if it did.
     pub length: Option<u64>,
     /// Whether the client sends a body at all.
     pub present: bool,
     /// Bytes of body received so far.
     pub received: u64,
+    /// Bytes that the configuration lets a body have; 0 is any number.
+    pub bytes_max: u64,
+    /// Whether a plugin wants it read before the upstream is asked.
+    pub buffered: Option<bool>,
 }
 
 impl RequestBody {
-    /// Reads the whole body into memory, once; later calls return the same bytes.
+    /// Reads the whole body, once; it is in `held` or in `file` then.
     ///
     /// # Errors
     ///
-    /// [`Kind::BodyTooLarge`], or what the client connection says.
-    pub async fn hold(&mut self, bytes_max: u64) -> Result<&Bytes> {
-        if self.held.is_none() {
-            let body = self.incoming.collect(bytes_max).await?;
-            self.received += body.len() as u64;
-            self.held = Some(body);
+    /// [`Kind::BodyTooLarge`], [`Kind::BodyFile`], or what the client connection says. The body
+    /// is lost then: reading or sending it gives the same error.
+    pub async fn hold(&mut self, room: &Room) -> Result<()> {
+        if self.held.is_some() || self.file.is_some() {
+            return Ok(());
         }
-        Ok(self.held.get_or_insert_default())
+        if let Body::Full(bytes) = &mut self.incoming {
+            self.held = Some(std::mem::take(bytes));
+            return Ok(());
+        }
+        let read = self.read(room).await;
+        self.incoming = match &read {
+            Ok(()) => Body::Empty,
+            Err(error) => Body::Stream(Box::new(Lost(error.kind().clone()))),
+        };
+        read
+    }
+
+    async fn read(&mut self, room: &Room) -> Result<()> {
+        let mut file: Option<Scratch> = None;
+        let mut piece = BytesMut::new();
+        let mut bytes = 0;
+        let bytes_max = if room.bytes_max > 0 { room.bytes_max } else { u64::MAX };
+        if self.length.is_some_and(|length| length > bytes_max) {
+            return Err(Kind::BodyTooLarge { bytes_max }.into());
+        }
+        if self.length.is_some_and(|length| length > room.memory_bytes_max as u64) {
+            file = Some(create(room).await?);
+        }
+        while let Some(frame) = self.incoming.frame().await {
+            let Frame::Data(data) = frame? else { continue };
+            bytes += data.len() as u64;
+            self.received = bytes;
+            if bytes > bytes_max {
+                return Err(Kind::BodyTooLarge { bytes_max }.into());
+            }
+            piece.extend_from_slice(&data);
+            match &mut file {
+                None if bytes > room.memory_bytes_max as u64 => file = Some(create(room).await?),
+                Some(file) if piece.len() >= scratch::PIECE_BYTES => {
+                    append(file, piece.split().freeze()).await?;
+                }
+                _ => {}
+            }
+        }
+        match file {
+            None => self.held = Some(piece.freeze()),
+            Some(mut file) => {
+                append(&mut file, piece.freeze()).await?;
+                self.file = Some(Rc::new(file));
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the body; what the client still sends is read and dropped later.
@@ -151,5 +221,123 @@ impl RequestBody {
         self.length = Some(body.len() as u64);
         self.present = true;
         self.held = Some(body);
+        self.file = None;
+    }
+
+    /// Replaces the body by what lies in a file.
+    pub fn replace_by_file(&mut self, file: Scratch) {
+        self.length = Some(file.len());
+        self.present = true;
+        self.held = None;
+        self.file = Some(Rc::new(file));
+    }
+}
+
+async fn create(room: &Room) -> Result<Scratch> {
+    let made = Scratch::create(&room.dir).await;
+    made.map_err(|error| {
+        Error::from(Kind::BodyFile).because(format!("{}: {error}", room.dir.display()))
+    })
+}
+
+async fn append(file: &mut Scratch, data: Bytes) -> Result<()> {
+    file.append(data).await.map_err(|error| Error::from(Kind::BodyFile).because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, fs, path::PathBuf};
+
+    use super::*;
+
+    struct Pieces(VecDeque<usize>);
+
+    impl Source for Pieces {
+        fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+            Poll::Ready(self.0.pop_front().map(|bytes| match bytes {
+                0 => Ok(Frame::Trailers(Fields::new())),
+                bytes => Ok(Frame::Data(vec![b'x'; bytes].into())),
+            }))
+        }
+    }
+
+    fn body(length: Option<u64>, pieces: &[usize]) -> RequestBody {
+        RequestBody {
+            incoming: Body::Stream(Box::new(Pieces(pieces.iter().copied().collect()))),
+            length,
+            present: true,
+            ..RequestBody::default()
+        }
+    }
+
+    fn room(name: &str, bytes_max: u64) -> (Room, PathBuf) {
+        let dir = std::env::temp_dir().join(format!("moongate-body-{name}-{}", std::process::id()));
+        (Room { bytes_max, memory_bytes_max: 1000, dir: Rc::from(dir.as_path()) }, dir)
+    }
+
+    async fn rest(body: &mut Body) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(frame) = body.frame().await {
+            if let Frame::Data(data) = frame? {
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn a_small_body_stays_in_memory() {
+        let (room, dir) = room("small", 0);
+        for length in [None, Some(1000)] {
+            let mut body = body(length, &[400, 600, 0]);
+            body.hold(&room).await.unwrap();
+            assert_eq!(body.held.as_ref().map(Bytes::len), Some(1000));
+            assert!(body.file.is_none() && body.incoming.is_empty() && !dir.exists());
+            body.hold(&room).await.unwrap();
+            assert_eq!(body.held.map(|held| held.len()), Some(1000), "the second time");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_body_goes_to_a_file_that_can_be_read_again_and_again() {
+        let (room, dir) = room("large", 0);
+        for (length, pieces) in [(None, vec![1000, 1, 300_000, 0]), (Some(301_001), vec![301_001])]
+        {
+            let mut body = body(length, &pieces);
+            body.hold(&room).await.unwrap();
+            assert!(body.held.is_none());
+            let file = body.file.clone().unwrap();
+            assert_eq!((file.len(), body.received), (301_001, 301_001));
+            for _ in 0..2 {
+                assert_eq!(rest(&mut Body::from(&*file)).await.unwrap(), vec![b'x'; 301_001]);
+            }
+            assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+            body.replace(Bytes::from_static(b"new"));
+            assert!(body.file.is_none());
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_an_error_then_and_later() {
+        let (room, dir) = room("bounded", 1500);
+        let mut body = body(None, &[800, 400, 800]);
+        let error = body.hold(&room).await.unwrap_err();
+        assert_eq!(*error.kind(), Kind::BodyTooLarge { bytes_max: 1500 });
+        assert_eq!(*body.hold(&room).await.unwrap_err().kind(), *error.kind());
+        let error = rest(&mut body.incoming).await.unwrap_err();
+        assert_eq!(*error.kind(), Kind::BodyTooLarge { bytes_max: 1500 }, "a part is never sent");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_a_place_for_the_file_the_error_names_it() {
+        let (room, dir) = room("nowhere", 0);
+        fs::write(&dir, "in the way").unwrap();
+        let error = body(Some(5000), &[5000]).hold(&room).await.unwrap_err();
+        assert_eq!(*error.kind(), Kind::BodyFile);
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap();
+        assert!(cause.contains(&*dir.to_string_lossy()), "{cause}");
+        fs::remove_file(dir).unwrap();
     }
 }

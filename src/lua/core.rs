@@ -23,6 +23,7 @@ use super::{
     },
     task::Failure,
 };
+use crate::exchange::body::Room;
 
 /// How many finished coroutines a VM keeps for the next request.
 const SPARE_COROUTINES_MAX: usize = 256;
@@ -31,11 +32,8 @@ const SPARE_COROUTINES_MAX: usize = 256;
 pub(crate) enum Op {
     /// A future; its values become the results of the host function.
     Wait(Pin<Box<dyn Future<Output = Vec<Value>>>>),
-    /// The whole request body, into memory.
-    ReadBody {
-        /// The bound; beyond it the read fails.
-        bytes_max: u64,
-    },
+    /// The whole request body.
+    ReadBody(Room),
     /// `ngx.exit`: the coroutine is never resumed.
     Exit(i32),
     /// A light thread to start: its function and arguments lie on its stack.

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -23,6 +23,9 @@ use crate::{
     upstream::resolve::Resolver,
 };
 
+/// Where temporary files are made, below the prefix.
+const TEMP_DIR: &str = "tmp";
+
 /// Bounds and settings of a VM.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,8 +41,8 @@ pub struct Settings {
     pub pending_timers_max: usize,
     /// `max_running_timers`.
     pub running_timers_max: usize,
-    /// What a plugin may read of a request body into memory, in bytes.
-    pub body_bytes_max: u64,
+    /// Bytes of a request body that a plugin reads into memory; a larger one goes to a file.
+    pub body_memory_bytes_max: usize,
     /// The prefix: holds `conf/`, `logs/`, `plugins/`.
     pub prefix: PathBuf,
 }
@@ -93,6 +96,8 @@ pub(crate) struct Env {
     pub(crate) process: Process,
     /// What each code generation says of how logs are rotated; the newest one holds.
     pub(crate) rotations: RefCell<BTreeMap<u64, RotateOptions>>,
+    /// Where request bodies go that are too large for memory.
+    pub(crate) temp_dir: Rc<Path>,
     /// Name resolution.
     pub(crate) resolver: Option<Rc<Resolver>>,
     /// What all sockets of this worker share.
@@ -110,8 +115,10 @@ impl Env {
         process: Process,
         resolver: Option<Rc<Resolver>>,
     ) -> Rc<Self> {
+        let temp_dir = Rc::from(settings.prefix.join(TEMP_DIR));
         Rc::new(Self {
             settings,
+            temp_dir,
             worker,
             workers,
             serves: resolver.is_some(),

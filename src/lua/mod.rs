@@ -26,9 +26,28 @@ mod vm;
 pub use call::{Call, Ended};
 pub use vm::{Loaded, Phases, Plan, Vm};
 
-use crate::{exchange::Exchange, log::error_log::Level};
+use crate::{
+    error::Result,
+    exchange::{Exchange, body::Room},
+    log::error_log::Level,
+};
 
 /// Logs a line about a request.
 pub(crate) fn log_line(level: Level, x: &Exchange, message: &str) {
     env::log_about(level, x, message);
+}
+
+/// Reads the whole body of a request, and says so if it went to a file.
+///
+/// # Errors
+///
+/// As [`crate::exchange::RequestBody::hold`].
+pub(crate) async fn hold_body(x: &mut Exchange, room: &Room) -> Result<()> {
+    let was_there = x.body.file.is_some();
+    let held = x.body.hold(room).await;
+    if !was_there && x.body.file.is_some() {
+        let line = "a client request body is buffered to a temporary file in";
+        log_line(Level::Warn, x, &format!("{line} {}", room.dir.display()));
+    }
+    held
 }

@@ -21,7 +21,12 @@ use super::{
         current::Phase,
     },
 };
-use crate::{clock, exchange::Exchange};
+use crate::{
+    clock,
+    error::{Kind, Side},
+    exchange::{Exchange, body::Room},
+    log::error_log::Level,
+};
 
 /// An uncaught error.
 #[derive(Debug)]
@@ -243,7 +248,10 @@ impl<'c> Group<'c> {
                     self.join(id, ids);
                     return Step::Go;
                 }
-                Some(Op::ReadBody { bytes_max }) => read_body(x.as_deref_mut(), bytes_max).await,
+                Some(Op::ReadBody(room)) => match read_body(x.as_deref_mut(), &room).await {
+                    Ok(()) => vec![Value::Bool(true)],
+                    Err(code) => return Step::End(Finish::Exited(code)),
+                },
                 Some(Op::Spawn(co, args)) => {
                     let (thread, step) = self.spawn(co, args, x.as_deref_mut());
                     match step {
@@ -286,7 +294,7 @@ impl<'c> Group<'c> {
                     self.join(id, ids);
                     Step::Go
                 }
-                Some(Op::ReadBody { .. } | Op::Spawn(..)) | None => {
+                Some(Op::ReadBody(_) | Op::Spawn(..)) | None => {
                     // A thread's first step may not read the body or start another one
                     // before its parent went on; both are answered as an error.
                     self.ready.push_back((
@@ -377,14 +385,17 @@ async fn yielded() -> Vec<Value> {
     Vec::new()
 }
 
-async fn read_body(x: Option<&mut Exchange>, bytes_max: u64) -> Vec<Value> {
-    let Some(x) = x else {
-        return vec![Value::Nil, Value::Nil, Value::from("no request")];
-    };
-    let present = x.body.present;
-    match x.body.hold(bytes_max).await {
-        Ok(_) if !present => vec![Value::Nil],
-        Ok(body) => vec![Value::Str(body.to_vec())],
-        Err(error) => vec![Value::Nil, Value::Nil, Value::Str(error.to_string().into_bytes())],
-    }
+/// Reads the body of the request; the code that the request ends with if that fails.
+async fn read_body(x: Option<&mut Exchange>, room: &Room) -> Result<(), i32> {
+    let Some(x) = x else { return Err(500) };
+    super::hold_body(x, room).await.map_err(|error| {
+        super::log_line(Level::Error, x, &format!("the request body cannot be read: {error}"));
+        match error.kind() {
+            Kind::BodyTooLarge { .. } => 413,
+            Kind::ClientTimeout(_) => 408,
+            Kind::ClientGone => 499,
+            _ if error.side() == Side::Downstream => 400,
+            _ => 500,
+        }
+    })
 }

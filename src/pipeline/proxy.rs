@@ -11,10 +11,10 @@ use crate::{
         upstream::{HashOn, Upstream},
     },
     error::{Error, Kind, Result},
-    exchange::{Attempt, Exchange, Origin, vars},
+    exchange::{Attempt, Exchange, Origin, body::Room, vars},
     gate::Gate,
     log::error_log::Level,
-    lua::log_line,
+    lua::{hold_body, log_line},
     phase::{self, Verdict},
     upstream::{Answer, Node, Sending, Try},
 };
@@ -92,7 +92,31 @@ pub(super) async fn send(
     if phase::before_proxy(x).await? == Verdict::Answer {
         return Ok(Made::Body(answered(x)));
     }
+    if x.body.present && wants_whole_body(x) {
+        buffer(gate, x).await?;
+    }
     Tries::new(gate, x, target).run(x).await
+}
+
+/// Whether the request body is read before the upstream is asked: a plugin says so, or the
+/// route.
+fn wants_whole_body(x: &Exchange) -> bool {
+    let route = || x.matched.as_ref().is_some_and(|found| found.merged.route.typed.buffer_request);
+    x.body.buffered.unwrap_or_else(route)
+}
+
+async fn buffer(gate: &Gate, x: &mut Exchange) -> Result<()> {
+    let room = {
+        let local = gate.local.borrow();
+        Room {
+            bytes_max: x.body_bytes_max.unwrap_or(local.client_max_body_size),
+            memory_bytes_max: local.client_body_buffer_size,
+            dir: Rc::clone(&gate.temp_dir),
+        }
+    };
+    hold_body(x, &room).await?;
+    x.now = clock::now();
+    Ok(())
 }
 
 /// All tries of one request.

@@ -5,4 +5,5 @@ pub mod cpu;
 pub mod deadline;
 pub mod platform;
 pub mod port;
+pub mod scratch;
 pub mod turns;

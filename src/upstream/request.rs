@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     io::IoSlice,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +15,7 @@ use crate::{
     fields::Fields,
     http1,
     parse::uri,
-    sys::conn::Conn,
+    sys::{conn::Conn, scratch::Scratch},
 };
 
 /// Fields that are written anew for the upstream.
@@ -45,11 +46,14 @@ pub enum Upload {
 /// How the body of `x` goes upstream.
 #[must_use]
 pub fn framing(x: &Exchange) -> Upload {
-    match (&x.body.held, x.body.present, x.body.length) {
-        (Some(held), true, _) => Upload::Length(held.len() as u64),
-        (None, true, Some(length)) => Upload::Length(length),
-        (None, true, None) => Upload::Chunked,
-        (_, false, _) => Upload::None,
+    if !x.body.present {
+        return Upload::None;
+    }
+    match (&x.body.held, &x.body.file, x.body.length) {
+        (Some(held), ..) => Upload::Length(held.len() as u64),
+        (None, Some(file), _) => Upload::Length(file.len()),
+        (None, None, Some(length)) => Upload::Length(length),
+        (None, None, None) => Upload::Chunked,
     }
 }
 
@@ -126,8 +130,10 @@ pub fn write_head(
 /// What happened to the body of a request so far, kept over retries.
 #[derive(Debug, Default)]
 pub struct Sending {
-    /// What comes from the client.
+    /// What comes from the client, or out of `file`.
     incoming: Body,
+    /// The whole body, if it was read before and is too large for memory.
+    file: Option<Rc<Scratch>>,
     /// Bytes sent and kept for a repeat.
     kept: Vec<Bytes>,
     kept_bytes: usize,
@@ -163,6 +169,9 @@ impl Sending {
             // In memory anyway: kept whole, whatever the bound.
             sending.kept.push(held.clone());
             sending.kept_bytes_max = usize::MAX;
+        } else if let Some(file) = &x.body.file {
+            sending.incoming = Body::from(&**file);
+            sending.file = Some(Rc::clone(file));
         } else {
             sending.incoming = std::mem::take(&mut x.body.incoming);
         }
@@ -180,6 +189,10 @@ impl Sending {
         self.repeat = 0;
         self.pending.clear();
         self.written = 0;
+        if let Some(file) = &self.file {
+            self.incoming = Body::from(&**file);
+            self.received = 0;
+        }
         if !self.kept.is_empty() || !self.incoming.is_empty() {
             self.ended = false;
         }
@@ -290,7 +303,7 @@ impl Sending {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        if self.overflowed {
+        if self.overflowed || self.file.is_some() {
             return;
         }
         if self.kept_bytes + data.len() > self.kept_bytes_max {

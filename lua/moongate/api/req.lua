@@ -10,7 +10,6 @@ local decode_args = host.uri.decode_args
 local encode_args = host.uri.encode_args
 local error = error
 local headers_mt = names.headers_mt
-local open = io.open
 local pairs = pairs
 local setmetatable = setmetatable
 local tostring = tostring
@@ -149,10 +148,7 @@ end
 
 
 function _M.read_body()
-    local _, _, err = host.req_read_body()
-    if err then
-        error("failed to read the request body: " .. err, 2)
-    end
+    host.req_read_body()
 end
 
 
@@ -204,16 +200,14 @@ end
 
 
 function _M.set_body_file(path, auto_clean)
-    local file, err = open(path, "rb")
-    if not file then
-        error(err, 2)
+    forget_parsed_body()
+    local ok, err = host.req_set_body_file(path)
+    if not ok then
+        error(path .. ": " .. err, 2)
     end
-    local body = file:read("*a")
-    file:close()
     if auto_clean then
         os.remove(path)
     end
-    _M.set_body_data(body)
 end
 
 

@@ -11,4 +11,9 @@ return {
     -- @function set_client_max_body_size
     -- @tparam number bytes 0 for any size
     set_client_max_body_size = host.req_set_body_max,
+
+    --- Whether the whole request body is read before the upstream is asked.
+    -- @function set_proxy_request_buffering
+    -- @tparam boolean on
+    set_proxy_request_buffering = host.req_set_buffering,
 }

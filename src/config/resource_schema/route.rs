@@ -48,6 +48,7 @@ fn handling() -> Value {
         "service_id": id(),
         "upstream_id": id(),
         "enable_websocket": {"type": "boolean"},
+        "proxy_request_buffering": {"enum": ["on", "off", true, false]},
         "status": {"type": "integer", "enum": [1, 0], "default": 1},
     })
 }

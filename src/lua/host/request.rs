@@ -1,18 +1,21 @@
 //! `host.var_*` and `host.req_*`: the request as plugins read and change it.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc};
+use std::{
+    borrow::Cow, ffi::OsStr, net::SocketAddr, os::unix::ffi::OsStrExt as _, path::Path, rc::Rc,
+};
 
 use bytes::Bytes;
 
 use super::{NONE, ONE, push_failure, push_fields, push_option};
 use crate::{
-    exchange::{Exchange, vars},
+    exchange::{Exchange, body::Room, vars},
     fields::Fields,
     lua::{
         core::{Core, Op},
         raw::frame::{Called, Frame, Kind, Outcome, Raise},
     },
     parse,
+    sys::scratch::Scratch,
 };
 
 /// Fields a table of headers holds unless the caller says otherwise; nginx's number.
@@ -38,6 +41,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_read_body", req_read_body)?;
     state.host_function(table, "req_body", req_body)?;
     state.host_function(table, "req_set_body", req_set_body)?;
+    state.host_function(table, "req_set_body_file", req_set_body_file)?;
+    state.host_function(table, "req_set_buffering", req_set_buffering)?;
     state.host_function(table, "req_discard_body", req_discard_body)?;
     state.host_function(table, "req_set_real_ip", req_set_real_ip)?;
     state.host_function(table, "req_set_body_max", req_set_body_max)?;
@@ -262,39 +267,32 @@ fn req_set_args(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
+/// Reads the body: whether there is one. If that fails, the request ends, as in OpenResty.
 fn req_read_body(frame: &mut Frame<'_>) -> Called {
     let core = frame.core()?;
-    let settings_max = core.env.settings.body_bytes_max;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
-    let bytes_max = frame.num(1).map_or(settings_max, |max| max.max(0.0) as u64).min(settings_max);
     let x = frame.exchange()?;
-    if let Some(body) = &x.body.held {
-        if body.len() as u64 > bytes_max {
-            return too_large(frame, bytes_max);
-        }
-        return push_option(frame, x.body.present.then_some(&body[..]));
+    let body = &x.body;
+    if !body.present || body.held.is_some() || body.file.is_some() {
+        frame.push_bool(body.present);
+        return ONE;
     }
-    if !x.body.present {
-        return push_option(frame, None);
-    }
-    if x.body.length.is_some_and(|length| length > bytes_max) {
-        return too_large(frame, bytes_max);
-    }
-    let bytes_max =
-        x.body_bytes_max.filter(|max| *max > 0).map_or(bytes_max, |max| max.min(bytes_max));
-    core.suspend(Op::ReadBody { bytes_max });
+    core.suspend(Op::ReadBody(Room {
+        bytes_max: x.body_bytes_max.unwrap_or(body.bytes_max),
+        memory_bytes_max: core.env.settings.body_memory_bytes_max,
+        dir: Rc::clone(&core.env.temp_dir),
+    }));
     Ok(Outcome::Yield)
 }
 
-fn too_large(frame: &mut Frame<'_>, bytes_max: u64) -> Called {
-    frame.push_nil();
-    frame.push_nil();
-    frame.push_str(format!("request body is larger than {bytes_max} bytes").as_bytes());
-    Ok(Outcome::Return(3))
-}
-
+/// The body as far as it was read: itself, or the path of the file it lies in.
 fn req_body(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
+    if let Some(file) = &x.body.file {
+        let path = file.path();
+        frame.push_nil();
+        frame.push_str(path.as_os_str().as_bytes());
+        return Ok(Outcome::Return(2));
+    }
     let body = x.body.held.clone();
     push_option(frame, body.as_deref().filter(|body| !body.is_empty()))
 }
@@ -303,10 +301,37 @@ fn req_set_body(frame: &mut Frame<'_>) -> Called {
     let body = frame.need_str(1, "set_body_data")?;
     let x = frame.exchange()?;
     x.body.replace(Bytes::copy_from_slice(body));
-    let length = itoa::Buffer::new().format(body.len()).to_owned();
+    announce(x)?;
+    NONE
+}
+
+/// Sends what lies in a file instead of the client's body: `true`, or `nil` and why not.
+fn req_set_body_file(frame: &mut Frame<'_>) -> Called {
+    let path = frame.need_str(1, "set_body_file")?;
+    let x = frame.exchange()?;
+    match Scratch::open(Path::new(OsStr::from_bytes(path))) {
+        Ok(file) => x.body.replace_by_file(file),
+        Err(error) => return push_failure(frame, &error.to_string()),
+    }
+    announce(x)?;
+    frame.push_bool(true);
+    ONE
+}
+
+/// Makes the head say what the new body is.
+fn announce(x: &mut Exchange) -> Result<(), Raise> {
+    let length = itoa::Buffer::new().format(x.body.length.unwrap_or(0)).to_owned();
     put(&mut x.head.fields, "Content-Length", length.as_bytes(), true)?;
     x.head.fields.remove("transfer-encoding");
-    NONE
+    Ok(())
+}
+
+/// Whether the body is read before the upstream is asked, whatever the route says.
+fn req_set_buffering(frame: &mut Frame<'_>) -> Called {
+    let wanted = frame.truth(1);
+    frame.exchange()?.body.buffered = Some(wanted);
+    frame.push_bool(true);
+    ONE
 }
 
 fn req_discard_body(frame: &mut Frame<'_>) -> Called {

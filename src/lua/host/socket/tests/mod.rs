@@ -54,7 +54,7 @@ impl Bench {
             },
             pending_timers_max: 100,
             running_timers_max: 100,
-            body_bytes_max: 1 << 20,
+            body_memory_bytes_max: 1 << 20,
             prefix: PathBuf::from("/nonexistent/"),
         };
         let options = Options {
