@@ -234,11 +234,15 @@ class Recorder:
                 if values("transfer-encoding"):
                     while True:
                         size = int((await reader.readuntil(b"\r\n"))[:-2], 16)
+                        if size == 0:
+                            break
                         body += await reader.readexactly(size)
                         if await reader.readexactly(2) != b"\r\n":
                             self.wrong.append("chunk end")
-                        if size == 0:
-                            break
+                    while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+                        # Only the harmless ones of the table may come behind a body.
+                        if not line.lower().startswith((b"x-t: ", b"x: ")):
+                            self.wrong.append("trailer %r" % line)
                 elif values("content-length"):
                     body = await reader.readexactly(int(values("content-length")[0]))
                 self.requests.append((lines[0], fields, body))
