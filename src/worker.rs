@@ -46,6 +46,7 @@ use crate::{
         self, Vm,
         env::{Env, Process},
         loader::Generation,
+        pace::Pace,
     },
     parse::client_addr::ClientAddr,
     shared::counts::Counts,
@@ -231,7 +232,7 @@ fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
 async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Order>) {
     let resolver = Rc::new(Resolver::new(Arc::clone(&common.names), own.number));
     let env = env_of(&common, own.number, Rc::clone(&resolver));
-    let vm = match load(&env, &common.code, Pace::AtOnce).await {
+    let vm = match load(&env, &common.code, &Pace::at_once()).await {
         Ok(vm) => Rc::new(vm),
         Err(reason) => {
             // The starter waits for this answer.
@@ -328,33 +329,26 @@ fn access_log(common: &Common) -> Result<AccessLog, String> {
         .map_err(|error| format!("access_log_format: {error}"))
 }
 
-/// Whether a VM is loaded beside requests that want to be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// Nothing is served yet. A plugin that fails only here is reported, and its routes refuse.
-    AtOnce,
-    /// In small steps. A plugin that fails only here refuses the code.
-    Sliced,
-}
-
-/// Makes a VM, a module at a time, so that requests are served in between.
-async fn load(env: &Rc<Env>, code: &Code, pace: Pace) -> Result<Vm, String> {
-    let mut vm = Vm::bare(Rc::clone(env), Arc::clone(&code.generation)).await?;
+/// Makes a VM, a module at a time. A plugin that fails only here is reported, and its routes
+/// refuse; beside requests, with old code to fall back to, it refuses the code.
+async fn load(env: &Rc<Env>, code: &Code, pace: &Pace) -> Result<Vm, String> {
+    let mut vm = Vm::bare(Rc::clone(env), Arc::clone(&code.generation), pace).await?;
     vm.broken.clone_from(&code.broken);
     for plugin in &code.plugins {
+        pace.step().await;
         if let Err(reason) = vm.load_plugin(plugin).await {
             let line = format!("plugin {plugin} does not load on worker {}: {reason}", env.worker);
-            if pace == Pace::Sliced {
+            if pace.is_sliced() {
                 vm.end_timers();
                 return Err(line);
             }
             log_at!(Level::Error, "{line}");
         }
-        tokio::task::yield_now().await;
     }
     vm.order();
     let mut started: Vec<Arc<str>> = Vec::new();
     for plugin in vm.loaded.clone() {
+        pace.step().await;
         if let Err(reason) = vm.init(&plugin.name).await {
             for name in started {
                 // What init began must end; what destroy says then adds nothing.
@@ -364,7 +358,6 @@ async fn load(env: &Rc<Env>, code: &Code, pace: Pace) -> Result<Vm, String> {
             return Err(format!("init of plugin {} failed: {reason}", plugin.name));
         }
         started.push(Arc::clone(&plugin.name));
-        tokio::task::yield_now().await;
     }
     Ok(vm)
 }
@@ -433,7 +426,7 @@ impl Worker {
     fn prepare(&self, code: Arc<Code>, answer: std_mpsc::Sender<Result<(), String>>) {
         let (env, prepared) = (Rc::clone(&self.env), Rc::clone(&self.prepared));
         tokio::task::spawn_local(async move {
-            let result = load(&env, &code, Pace::Sliced).await;
+            let result = load(&env, &code, &Pace::sliced()).await;
             let vm = result.map(|vm| prepared.replace(Some(Rc::new(vm))));
             // One that nobody fetched: the control thread had given up on it.
             if let Ok(Some(forgotten)) = &vm {

@@ -34,6 +34,7 @@ use crate::{
         breaker::Limits,
         env::{Env, Settings},
         loader::{Generation, Places},
+        pace::Pace,
     },
     parse::client_addr::ClientAddr,
     route::Mode,
@@ -166,7 +167,7 @@ pub(super) fn check_vm(
         None,
     );
     LocalSet::new().block_on(runtime, async {
-        let mut vm = Vm::bare(Rc::clone(&env), Arc::clone(generation)).await?;
+        let mut vm = Vm::bare(Rc::clone(&env), Arc::clone(generation), &Pace::at_once()).await?;
         for plugin in common.plugins.iter() {
             // What does not load is remembered in the VM.
             let _ = vm.load_plugin(plugin).await;

@@ -15,6 +15,7 @@ mod filter;
 mod host;
 pub mod loader;
 mod merges;
+pub mod pace;
 mod probe;
 mod raw;
 mod slot;

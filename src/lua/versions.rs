@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Vm, slot::Slot};
+use super::{Vm, pace::Pace, slot::Slot};
 use crate::{clock, exchange::Exchange};
 
 /// How long the last requests of an old VM may take before they count as long-lived.
@@ -27,6 +27,12 @@ const TAKEN: u32 = 10;
 
 /// How often a trial is looked at.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// Steps of the collector before a VM is closed, should it never get to an end.
+const STEPS_MAX: u32 = 1_000;
+
+/// Full cycles of the collector: the first may have begun while all was still in use.
+const CYCLES: u32 = 2;
 
 /// Lua names files by at most this many bytes (`LUA_IDSIZE` without its end).
 const FILE_NAME_BYTES_MAX: usize = 59;
@@ -205,12 +211,12 @@ impl Versions {
                 tokio::task::spawn_local(async move { vm.destroy(&heirs).await });
             }
         }
-        // One at a time: closing a VM takes a moment, in which requests wait.
+        // One at a time, for the sake of the requests meanwhile.
         let over = |entry: &Old| {
             entry.destroying && Rc::strong_count(&entry.vm) == 1 && entry.vm.is_idle()
         };
         if let Some(at) = old.iter().position(over) {
-            drop(old.swap_remove(at));
+            tokio::task::spawn_local(old.swap_remove(at).vm.close());
         }
         let mut long: Vec<&Old> =
             old.iter().filter(|entry| !entry.destroying && now - entry.since > LONG).collect();
@@ -281,6 +287,27 @@ impl Vm {
                 let line = format!("failed to destroy plugin {}: {reason}", plugin.name);
                 self.core.env.log_lua(4, &line);
             }
+        }
+    }
+
+    /// Frees what nobody uses any more in small steps: closing a full VM at once takes longer
+    /// than a request.
+    async fn close(self: Rc<Self>) {
+        let core = Rc::clone(&self.core);
+        drop(self);
+        let mut cycles = 0;
+        // A task may still be on its way out; then the last one of all closes it.
+        if Rc::strong_count(&core) > 1 || core.state().unload().is_err() {
+            cycles = CYCLES;
+        }
+        let pace = Pace::sliced();
+        for _ in 0..STEPS_MAX {
+            if cycles == CYCLES {
+                break;
+            }
+            pace.step().await;
+            // A finalizer that raises ends its step; others go on with the next.
+            cycles += u32::from(core.state().step().unwrap_or(false));
         }
     }
 

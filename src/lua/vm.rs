@@ -17,6 +17,7 @@ use super::{
     host,
     loader::{self, Generation},
     merges::ConsumerMerge,
+    pace::Pace,
     raw::{
         co::{Co, Ref},
         current::Phase,
@@ -151,7 +152,11 @@ impl Vm {
     /// # Errors
     ///
     /// When a file of the shelves is broken; with file and line.
-    pub(crate) async fn bare(env: Rc<Env>, generation: Arc<Generation>) -> Result<Self, String> {
+    pub(crate) async fn bare(
+        env: Rc<Env>,
+        generation: Arc<Generation>,
+        pace: &Pace,
+    ) -> Result<Self, String> {
         let core = Core::new(env, generation.id)?;
         let mut vm = Self {
             plans: RefCell::default(),
@@ -167,9 +172,9 @@ impl Vm {
             core,
             generation,
         };
-        tokio::task::yield_now().await;
+        pace.step().await;
         vm.set_up().map_err(|error| error.to_string())?;
-        vm.boot().await?;
+        vm.boot(pace).await?;
         Ok(vm)
     }
 
@@ -197,12 +202,11 @@ impl Vm {
     }
 
     /// Runs `moongate.boot` and fetches the functions Rust calls.
-    async fn boot(&mut self) -> Result<(), String> {
+    async fn boot(&mut self, pace: &Pace) -> Result<(), String> {
         // Almost all of it stays: there is nothing to collect yet.
         self.core.state().hold_garbage(true);
         for module in BOOT {
-            // A worker serves requests in between.
-            tokio::task::yield_now().await;
+            pace.step().await;
             self.require(module).await?;
         }
         self.core.state().hold_garbage(false);

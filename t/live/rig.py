@@ -496,7 +496,8 @@ class Traffic:
         """Rows received after `start`; they arrive in about this order."""
         rows = self.rows
         at = len(rows)
-        while at > 0 and rows[at - 1][2] > start - 0.5:
+        # A batch is 20 ms long, and only its order among the batches may be a little off.
+        while at > 0 and rows[at - 1][2] > start - 0.1:
             at -= 1
         return [row for row in rows[at:] if row[2] > start]
 

@@ -13,6 +13,9 @@ use super::{
 /// Its address marks a yield of a host function; never read.
 pub(super) static MARK: u8 = 0;
 
+/// The size of a small step of the garbage collector.
+const STEP_KIB: c_int = 40;
+
 /// A LuaJIT state with its memory; closed when the last value kept of it is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct State(Rc<Owned>);
@@ -117,6 +120,34 @@ impl State {
         let what = if hold { ffi::LUA_GCSTOP } else { ffi::LUA_GCRESTART };
         // SAFETY: changes a setting of the state; nothing runs.
         unsafe { ffi::lua_gc(self.raw(), what, 0) };
+    }
+
+    /// Forgets all modules, so that the collector may free them. Nothing runs after this but
+    /// finalizers; they keep what they use, and the globals.
+    ///
+    /// # Errors
+    ///
+    /// When Lua has no memory for it.
+    pub(crate) fn unload(&self) -> mlua::Result<()> {
+        let package: mlua::Table = self.lua().globals().raw_get("package")?;
+        for name in ["preload", "loaders", "loaded"] {
+            package.raw_get::<mlua::Table>(name)?.clear()?;
+        }
+        Ok(())
+    }
+
+    /// A small step of the garbage collector; whether a cycle ended with it.
+    ///
+    /// # Errors
+    ///
+    /// What a finalizer raised.
+    pub(crate) fn step(&self) -> mlua::Result<bool> {
+        let mut ended = false;
+        // SAFETY: no resume runs; nothing is pushed or popped.
+        let step = |state| ended = unsafe { ffi::lua_gc(state, ffi::LUA_GCSTEP, STEP_KIB) } != 0;
+        // SAFETY: as `step` has it.
+        let done: mlua::Result<()> = unsafe { self.lua().exec_raw((), step) };
+        done.map(|()| ended)
     }
 
     /// One step of the garbage collector, or a full cycle.

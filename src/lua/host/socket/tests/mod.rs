@@ -21,6 +21,7 @@ use crate::{
         Vm,
         env::{Env, Process, Settings},
         loader::{Generation, Places},
+        pace::Pace,
         raw::current::Phase,
         task::{self, Finish},
     },
@@ -78,7 +79,7 @@ impl Bench {
             Some(resolver),
         );
         let generation = Arc::new(Generation::new(1, Places::default()));
-        Self { vm: Rc::new(Vm::bare(env, generation).await.unwrap()) }
+        Self { vm: Rc::new(Vm::bare(env, generation, &Pace::at_once()).await.unwrap()) }
     }
 
     /// Runs `code` as a timer would; its first result.

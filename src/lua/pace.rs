@@ -1,0 +1,58 @@
+//! Long work of a worker, in small slices: requests are served in between.
+//!
+//! A step that yields lets others have one turn, but a request needs several: it is read, sent
+//! on, and answered later. So after a slice of work the worker rests for longer than that.
+
+use std::{cell::Cell, time::Duration};
+
+use tokio::time::Instant;
+
+/// How much work may come between two rests.
+const SLICE: Duration = Duration::from_micros(400);
+
+/// How long a rest is at least: the timer knows nothing shorter.
+const REST: Duration = Duration::from_millis(1);
+
+/// How fast a piece of work goes.
+#[derive(Debug)]
+pub struct Pace {
+    sliced: bool,
+    begun: Cell<Instant>,
+    spent: Cell<Duration>,
+}
+
+impl Pace {
+    /// Nobody waits for the worker.
+    #[must_use]
+    pub fn at_once() -> Self {
+        Self { sliced: false, begun: Cell::new(Instant::now()), spent: Cell::default() }
+    }
+
+    /// Beside requests.
+    #[must_use]
+    pub fn sliced() -> Self {
+        Self { sliced: true, ..Self::at_once() }
+    }
+
+    /// Whether there are requests to be served beside.
+    #[must_use]
+    pub fn is_sliced(&self) -> bool {
+        self.sliced
+    }
+
+    /// Between two steps: others have their turn.
+    pub async fn step(&self) {
+        if !self.sliced {
+            return;
+        }
+        let spent = self.spent.get() + self.begun.get().elapsed();
+        if spent < SLICE {
+            self.spent.set(spent);
+            tokio::task::yield_now().await;
+        } else {
+            self.spent.set(Duration::ZERO);
+            tokio::time::sleep(REST).await;
+        }
+        self.begun.set(Instant::now());
+    }
+}
