@@ -39,7 +39,7 @@ pub struct Matched {
     /// Whether upgrades are let through.
     pub enable_websocket: bool,
     /// The route's own time limits.
-    pub timeout: Option<Timeout>,
+    pub timeout: Option<Box<Timeout>>,
     /// What runs.
     pub runs: Arc<Runs>,
     /// Route, service and all that.
@@ -62,7 +62,7 @@ impl From<Merged> for Matched {
         Self {
             has_plugins: !runs.plugins.is_empty(),
             enable_websocket: merged.enable_websocket,
-            timeout: merged.timeout,
+            timeout: merged.timeout.map(Box::new),
             runs: Arc::new(runs),
             merged,
         }

@@ -228,7 +228,7 @@ impl<'g> Tries<'g> {
     /// How to talk to `member`: prepared, unless its name must be resolved or the route
     /// has time limits of its own.
     async fn node(&self, x: &Exchange, member: usize) -> Result<Rc<Node>> {
-        let timeout = x.matched.as_ref().and_then(|matched| matched.timeout);
+        let timeout = x.matched.as_ref().and_then(|matched| matched.timeout.as_deref().copied());
         if let (None, Some(node)) = (timeout, self.target.prepared(member)) {
             return Ok(node);
         }

@@ -214,7 +214,7 @@ impl<T: Copy> Router<T> {
             }
             Shape::Pattern(pattern) => {
                 pattern.capture(query.path, params);
-                params.set_path(&[pattern.text().as_bytes()]);
+                params.set_path(&[pattern.text()]);
             }
         }
         let name = host.unwrap_or_default();

@@ -10,6 +10,7 @@
 
 use memchr::memchr;
 use pcre2::bytes::Regex;
+use smallvec::SmallVec;
 
 use super::{expr_ops::compile_regex, params::Params};
 
@@ -19,7 +20,9 @@ pub(super) const REST_NAME: &[u8] = b":ext";
 /// A pattern with a wildcard.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    text: Box<str>,
+    /// Lies within the pattern: with very many routes every step to another place in memory
+    /// is a step into no cache.
+    text: SmallVec<[u8; 40]>,
     /// Where the first segment with a wildcard begins.
     at: usize,
     kind: Kind,
@@ -77,11 +80,11 @@ impl Pattern {
         } else {
             Kind::Regex(Box::new(RegexKind::new(&uri[at..], params)?))
         };
-        Ok(Self { text: uri.into(), at, kind })
+        Ok(Self { text: uri.as_bytes().into(), at, kind })
     }
 
     /// The pattern as configured.
-    pub(super) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
 
@@ -110,7 +113,7 @@ impl Pattern {
     /// segment by segment.
     pub(super) fn segments(&self) -> Option<impl Iterator<Item = Segment<'_>>> {
         match self.kind {
-            Kind::Segments { params } => Some(segments(&self.text.as_bytes()[self.at..], params)),
+            Kind::Segments { params } => Some(segments(&self.text[self.at..], params)),
             _ => None,
         }
     }
@@ -119,7 +122,7 @@ impl Pattern {
     pub(super) fn is_star_behind(&self, prefix: usize) -> bool {
         matches!(self.kind, Kind::Segments { .. })
             && self.at == prefix
-            && self.text.as_bytes().get(prefix..) == Some(b"*")
+            && self.text.get(prefix..) == Some(b"*")
     }
 
     /// Where the first segment with a wildcard begins.
@@ -129,7 +132,7 @@ impl Pattern {
 
     fn walk(&self, params: bool, path: &[u8], mut capture: impl FnMut(&[u8], &[u8])) -> bool {
         let mut rest = Some(path);
-        for segment in segments(&self.text.as_bytes()[self.at..], params) {
+        for segment in segments(&self.text[self.at..], params) {
             let Some(left) = rest else { return false };
             let (value, after) = match memchr(b'/', left) {
                 Some(slash) => (&left[..slash], Some(&left[slash + 1..])),

@@ -104,7 +104,10 @@ pub(super) struct Tree<T> {
 #[derive(Debug)]
 struct Prefixes {
     tree: Radix,
+    /// Empty if every prefix has one route: then they lie in the order of the prefixes.
     buckets: Box<[Bucket]>,
+    /// Where the first one lies in [`Tree::routes`].
+    first: usize,
 }
 
 /// Routes that share a path, in one number: where they begin in [`Tree::routes`] and how many
@@ -129,6 +132,12 @@ impl Bucket {
     fn small(first: usize, len: usize) -> Option<Self> {
         let fits = len <= Self::LEN_MAX && first < 1 << Self::FIRST_BITS;
         fits.then(|| Self(index(len) << Self::FIRST_BITS | index(first)))
+    }
+
+    /// Where its route lies, if it is only one.
+    fn alone(self) -> Option<usize> {
+        let (len, first) = (self.0 >> Self::FIRST_BITS, self.0 & ((1 << Self::FIRST_BITS) - 1));
+        (len == 1).then_some(first as usize)
     }
 
     fn large(number: usize) -> Self {
@@ -228,7 +237,10 @@ impl<T: Copy> Tree<T> {
         let prefixes = self.prefixes.as_deref()?;
         let mut key = prefixes.tree.longest(look.path);
         while let Some(at) = key {
-            let found = self.try_bucket(prefixes.buckets[at], look);
+            let found = match prefixes.buckets.get(at) {
+                Some(bucket) => self.try_bucket(*bucket, look),
+                None => self.routes[prefixes.first + at].admits(look),
+            };
             if found.is_some() {
                 return found;
             }
@@ -258,8 +270,12 @@ impl Prefixes {
         if sorted.is_empty() {
             return None;
         }
-        let (keys, buckets): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
-        Some(Box::new(Self { tree: Radix::new(&keys), buckets: buckets.into() }))
+        let (keys, mut buckets): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
+        let first = buckets.first().and_then(|bucket| bucket.alone()).unwrap_or_default();
+        if buckets.iter().zip(first..).all(|(bucket, at)| bucket.alone() == Some(at)) {
+            buckets.clear();
+        }
+        Some(Box::new(Self { tree: Radix::new(&keys), buckets: buckets.into(), first }))
     }
 }
 
