@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     path::Path,
     rc::Rc,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::Waker,
 };
 
@@ -26,11 +26,14 @@ use crate::{
     exchange::Exchange,
     live::Live,
     log::access::AccessLog,
-    lua::{Vm, versions::Versions},
+    lua::{Vm, pace::Pace, versions::Versions},
     parse::client_addr::ClientAddr,
     pipeline::target::Target,
     upstream::{Client, resolve::Resolver},
 };
+
+/// Remembered routes that are looked at in one step of a sweep.
+const SWEEP_STEP: usize = 256;
 
 /// Exchanges kept for the next request.
 const SPARE_EXCHANGES_MAX: usize = 128;
@@ -70,11 +73,18 @@ struct Ready {
     target: Option<Rc<Target>>,
 }
 
-/// A route's merge result, and what it was made from.
+/// A route's merge result. Holds the route, so its address is not given to another.
 struct Remembered {
-    route: Weak<Item<Route>>,
     version: u64,
     matched: Rc<Matched>,
+}
+
+impl Remembered {
+    /// Whether the route is still one of `snapshot`.
+    fn is_of(&self, snapshot: &Snapshot) -> bool {
+        let route = &self.matched.merged.route;
+        snapshot.routes.get(&route.id).is_some_and(|current| Arc::ptr_eq(current, route))
+    }
 }
 
 /// One worker's half of everything.
@@ -103,6 +113,8 @@ pub struct Gate {
     matched: RefCell<HashMap<usize, Remembered>>,
     /// Of the routes of `live` that have served since it came.
     ready: RefCell<Vec<Ready>>,
+    /// The same of earlier objects, until somebody has time to drop it.
+    past: RefCell<Vec<Vec<Ready>>>,
     #[allow(clippy::vec_box)] // The boxes are what is kept.
     spare: RefCell<Vec<Box<Exchange>>>,
     /// Captures of the router, reused from request to request.
@@ -168,6 +180,7 @@ impl Gate {
             targets: RefCell::default(),
             matched: RefCell::default(),
             ready: RefCell::default(),
+            past: RefCell::default(),
             spare: RefCell::default(),
             params: RefCell::default(),
             access: RefCell::new(parts.access),
@@ -185,9 +198,41 @@ impl Gate {
         *self.snapshot.borrow_mut() = Rc::new(Arc::clone(&live.snapshot));
         *self.globals.borrow_mut() = live.globals.clone().map(Rc::new);
         *self.live.borrow_mut() = Rc::new(live);
-        self.ready.take();
+        self.past.borrow_mut().push(self.ready.take());
+    }
+
+    /// Forgets what belongs to objects that are gone, a few at a time: there may be 100,000.
+    pub async fn sweep(self: Rc<Self>) {
+        let live = Rc::clone(&self.live.borrow());
+        let keys: Vec<usize> = self.matched.borrow().keys().copied().collect();
+        let pace = Pace::sliced();
+        self.forget_past(&pace).await;
+        for some in keys.chunks(SWEEP_STEP) {
+            pace.step().await;
+            if !Rc::ptr_eq(&live, &self.live.borrow()) {
+                // Newer objects came, and with them another sweep.
+                return;
+            }
+            let mut matched = self.matched.borrow_mut();
+            for key in some {
+                if matched.get(key).is_some_and(|known| !known.is_of(&live.snapshot)) {
+                    matched.remove(key);
+                }
+            }
+        }
         self.targets.borrow_mut().retain(|_, target| target.in_use());
-        self.matched.borrow_mut().retain(|_, known| known.route.strong_count() > 0);
+        self.vms.serving().sweep();
+    }
+
+    /// Drops what was ready under earlier objects.
+    async fn forget_past(&self, pace: &Pace) {
+        loop {
+            let Some(mut past) = self.past.borrow_mut().pop() else { return };
+            while !past.is_empty() {
+                pace.step().await;
+                past.truncate(past.len().saturating_sub(SWEEP_STEP));
+            }
+        }
     }
 
     /// Counts a request until the result is dropped, also when its client goes away.
@@ -206,6 +251,8 @@ impl Gate {
     pub fn recycle(&self, mut x: Box<Exchange>) {
         x.head.fields.shrink(16 << 10);
         x.response.fields.shrink(16 << 10);
+        // Nobody may keep old objects alive by waiting for its next request.
+        (x.snapshot, x.matched, x.globals) = (None, None, None);
         x.response.printed.clear();
         x.response.printed.shrink_to(16 << 10);
         let mut spare = self.spare.borrow_mut();
@@ -255,7 +302,6 @@ impl Gate {
         let key = Arc::as_ptr(route) as usize;
         if let Some(known) = self.matched.borrow().get(&key)
             && known.version == snapshot.version
-            && known.route.strong_count() > 0
         {
             return Ok(Rc::clone(&known.matched));
         }
@@ -266,8 +312,7 @@ impl Gate {
             Some(known) => Rc::clone(&known.matched),
             None => Rc::new(Matched::from(merged)),
         };
-        let (route, version) = (Arc::downgrade(route), snapshot.version);
-        all.insert(key, Remembered { route, version, matched: Rc::clone(&matched) });
+        all.insert(key, Remembered { version: snapshot.version, matched: Rc::clone(&matched) });
         Ok(matched)
     }
 

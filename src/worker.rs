@@ -375,7 +375,7 @@ impl Worker {
             Order::Live(live, done) => {
                 *self.env.snapshot.borrow_mut() = Arc::clone(&live.snapshot);
                 self.gate.swap_live(live);
-                self.gate.vms.serving().sweep();
+                tokio::task::spawn_local(Rc::clone(&self.gate).sweep());
                 // Nobody may wait any more.
                 let _ = done.send(());
             }

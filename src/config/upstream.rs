@@ -1,6 +1,10 @@
 //! Upstreams: the nodes behind a route and how to reach them.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -214,6 +218,8 @@ pub struct Upstream {
     pub service_name: Option<Box<str>>,
     /// Service discovery: which registry.
     pub discovery_type: Option<Box<str>>,
+    /// How many workers keep it prepared. When nobody else has it, it is gone.
+    pub prepared: AtomicUsize,
 }
 
 impl Upstream {
@@ -266,6 +272,7 @@ impl Upstream {
             tls: value.get("tls").cloned(),
             service_name: text("service_name").map(Box::from),
             discovery_type: text("discovery_type").map(Box::from),
+            prepared: AtomicUsize::new(0),
         }))
     }
 }

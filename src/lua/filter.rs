@@ -3,7 +3,12 @@
 //! A filter that fails decides nothing: letting the request pass to another route could
 //! lead it around the plugins it was meant for, so it is answered with an error.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, Weak},
+};
 
 use super::{
     breaker::Breaker,
@@ -19,9 +24,15 @@ use crate::{
 };
 
 /// The filters of a VM by their text.
-pub(super) type Filters = RefCell<HashMap<Arc<str>, Rc<Filter>>>;
+pub(super) type Filters = RefCell<HashMap<Box<str>, Known>>;
 
-pub(super) struct Filter {
+/// A filter, with the text of a route that has it: when that is gone, so is the filter.
+pub(super) struct Known {
+    text: Weak<str>,
+    filter: Rc<Filter>,
+}
+
+struct Filter {
     function: Result<Ref, String>,
     breaker: Breaker,
 }
@@ -60,12 +71,16 @@ impl Vm {
     }
 
     fn filter(&self, text: &Arc<str>) -> Rc<Filter> {
-        if let Some(known) = self.filters.borrow().get(text) {
-            return Rc::clone(known);
+        if let Some(known) = self.filters.borrow_mut().get_mut(&**text) {
+            if known.text.strong_count() == 0 {
+                known.text = Arc::downgrade(text);
+            }
+            return Rc::clone(&known.filter);
         }
         let function = self.compile_filter(text);
         let filter = Rc::new(Filter { function, breaker: Breaker::default() });
-        self.filters.borrow_mut().insert(Arc::clone(text), Rc::clone(&filter));
+        let known = Known { text: Arc::downgrade(text), filter: Rc::clone(&filter) };
+        self.filters.borrow_mut().insert(text[..].into(), known);
         filter
     }
 
@@ -101,6 +116,6 @@ impl Vm {
 
     /// Forgets filters that no route has any more.
     pub(super) fn sweep_filters(&self) {
-        self.filters.borrow_mut().retain(|text, _| Arc::strong_count(text) > 1);
+        self.filters.borrow_mut().retain(|_, known| known.text.strong_count() > 0);
     }
 }

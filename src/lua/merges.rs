@@ -59,6 +59,11 @@ impl Vm {
         Ok(result)
     }
 
+    /// Forgets merges of routes that nobody else remembers.
+    pub(super) fn sweep_merges(&self) {
+        self.with_consumer.borrow_mut().retain(|_, merge| Rc::strong_count(&merge.route) > 1);
+    }
+
     /// The upstream a plugin made under `key` before.
     pub(crate) fn made_upstream(&self, key: &str) -> Option<Arc<Upstream>> {
         self.upstreams.borrow().get(key).cloned()

@@ -567,6 +567,7 @@ impl Vm {
         self.plans.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
         self.confs.borrow_mut().retain(|_, cached| cached.source.strong_count() > 0);
         self.sweep_filters();
+        self.sweep_merges();
         let stale = |cached: &Cached<Runs, Rc<GlobalPlan>>| cached.source.strong_count() == 0;
         let mut globals = self.globals.borrow_mut();
         if globals.as_ref().is_some_and(stale) {

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -45,6 +45,12 @@ pub struct Target {
     tls: Option<Rc<TlsClient>>,
     /// For members whose host is an address, with the upstream's own time limits.
     prepared: Vec<Option<Rc<Node>>>,
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.upstream.prepared.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Target {
@@ -92,6 +98,7 @@ impl Target {
         let plan = Arc::new(Plan::new(kind, &specs, scope, &gate.shared));
         let seed = 0x9e37_79b9 ^ (gate.worker as u64) << 17 ^ upstream.id;
         let keep = keepalive(upstream, gate);
+        upstream.prepared.fetch_add(1, Ordering::AcqRel);
         let mut target = Self {
             upstream: Arc::clone(upstream),
             members,
@@ -115,10 +122,10 @@ impl Target {
         self.prepared.get(member).cloned().flatten()
     }
 
-    /// Whether anybody but the cache still holds the upstream.
+    /// Whether anybody but the workers' targets still holds the upstream.
     #[must_use]
     pub fn in_use(&self) -> bool {
-        Arc::strong_count(&self.upstream) > 1
+        Arc::strong_count(&self.upstream) > self.upstream.prepared.load(Ordering::Acquire)
     }
 
     /// How to talk to `member` at `ip`.
