@@ -39,6 +39,7 @@ pub async fn serve(gate: Rc<Gate>, stream: tokio::net::TcpStream) {
     };
     let conn = Conn::new(Io::Tcp(stream), Some(peer));
     if let Some((conn, early)) = h1::serve(&gate, conn, Rc::new(info(false))).await {
-        h2::serve(&gate, conn, early, info(true)).await;
+        // On the heap, so that connections of HTTP/1 do not hold the room for it.
+        Box::pin(h2::serve(&gate, conn, early, info(true))).await;
     }
 }

@@ -171,10 +171,11 @@ impl Client {
             note_connect(x, true);
             return Ok((link, true));
         }
+        // On the heap, since every connection of a client would hold the room for a handshake.
         let connected = match &node.tls {
-            None => connect::tcp(node.addr, node.connect_timeout).await,
+            None => Box::pin(connect::tcp(node.addr, node.connect_timeout)).await,
             Some((client, name)) => {
-                connect::tls(node.addr, client, name, node.connect_timeout).await
+                Box::pin(connect::tls(node.addr, client, name, node.connect_timeout)).await
             }
         };
         let conn = connected.map_err(|error| failed(error, false, false))?;
