@@ -156,29 +156,36 @@ local function merge_consumer(plan, ctx)
     ctx.plugins = merged.flat
     ctx.matched_route = nil
     if merged.rewrite then
+        ctx._phase = "rewrite"
         local fresh = {}
         for at = 1, #merged.flat, 2 do
             local plugin = merged.flat[at]
             fresh[plugin.name] = plugin.type ~= "auth" and plan.by_name[plugin.name] == nil
         end
         run(merged.rewrite, ctx, fresh)
+        ctx._phase = nil
     end
     return merged
 end
 
 
---- rewrite and access, with the consumer merge between them.
+--- rewrite and access, with the consumer merge between them. `_phase` tells Rust, for the
+-- report of an error, which of two phases in one call it is.
 function _M.access(plan, gplan, used)
     local ctx = new_ctx(plan, used)
     if gplan then
         mark_prefer_route(gplan)
         ctx.global_plan = gplan
         if gplan.rewrite then
+            ctx._phase = "rewrite"
             run_global(gplan.rewrite, ctx, gplan, plan)
+            ctx._phase = nil
         end
     end
     if plan.rewrite then
+        ctx._phase = "rewrite"
         run(plan.rewrite, ctx)
+        ctx._phase = nil
     end
     if ctx.consumer then
         plan = merge_consumer(plan, ctx)
@@ -244,7 +251,11 @@ end
 --- body_filter, then delayed_body_filter.
 function _M.body_phase(plan, gplan, ctx)
     _M.filter_phase("body_filter", plan, gplan, ctx, 0)
-    _M.filter_phase("delayed_body_filter", plan, gplan, ctx, 0)
+    if plan.delayed_body_filter or gplan and gplan.delayed_body_filter then
+        ctx._phase = "delayed_body_filter"
+        _M.filter_phase("delayed_body_filter", plan, gplan, ctx, 0)
+        ctx._phase = nil
+    end
 end
 
 
@@ -273,14 +284,17 @@ function _M.skip(ctx, ...)
 end
 
 
---- Where the phase stands: for the report of an error.
+--- Which plugin runs, at which place of which phase (nil: the one that was called): for the
+-- report of an error.
 -- @tparam boolean skip whether the plugin that runs is to be left out from now on
 function _M.place(ctx, skip)
     local name = ctx._plugin_name
     if skip and name then
         skip_plugin(ctx, name)
     end
-    return name, ctx._at or 0
+    local phase = ctx._phase
+    ctx._phase = nil
+    return name, ctx._at or 0, phase
 end
 
 

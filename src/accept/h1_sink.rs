@@ -20,9 +20,15 @@ use crate::{
 /// Pieces of body up to this size are copied behind the head and leave in one write.
 const COPY_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes that one connection may write before others have a turn: an upstream and a client
+/// that are both fast would else keep the worker to themselves.
+const TURN_BYTES: usize = 512 << 10;
+
 /// Writes one response to the client.
 pub(super) struct H1Sink<'s> {
     shared: &'s Rc<Shared>,
+    /// Bytes written since others had a turn.
+    turn_bytes: usize,
     out: Vec<u8>,
     chunked: bool,
     bodiless: bool,
@@ -36,10 +42,15 @@ impl<'s> H1Sink<'s> {
     pub(super) fn new(shared: &'s Rc<Shared>, keep: bool) -> Self {
         let mut out = OUT.take();
         out.clear();
-        Self { shared, out, chunked: false, bodiless: false, left: None, keep }
+        Self { shared, turn_bytes: 0, out, chunked: false, bodiless: false, left: None, keep }
     }
 
     async fn write(&mut self, x: &mut Exchange, data: &[u8]) -> Result<()> {
+        if self.turn_bytes > TURN_BYTES {
+            self.turn_bytes = 0;
+            tokio::task::yield_now().await;
+        }
+        self.turn_bytes += self.out.len() + data.len();
         let timeout = SEND_TIMEOUT.get();
         x.response.bytes_sent += (self.out.len() + data.len()) as u64;
         let mut parts = [IoSlice::new(&self.out), IoSlice::new(data)];

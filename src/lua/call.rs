@@ -57,6 +57,16 @@ impl Call {
         }
     }
 
+    /// The phase an error belongs to: some calls run two, and the runner notes in which `part`
+    /// it is.
+    fn phase_name(self, part: Option<&[u8]>) -> &'static str {
+        match (self, part) {
+            (Self::Access, Some(b"rewrite")) => "rewrite",
+            (Self::BodyFilter, Some(b"delayed_body_filter")) => "delayed_body_filter",
+            _ => self.name(),
+        }
+    }
+
     fn entry(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -174,8 +184,8 @@ impl Vm {
                 }
                 Finish::Exited(code) => return Ended::Exited(code),
                 Finish::Failed(failure) => {
-                    let (plugin, at) = self.place(x, failure.overrun);
-                    self.report(plugin.as_deref(), call.name(), &failure, x);
+                    let (plugin, at, phase) = self.place(call, x, failure.overrun);
+                    self.report(plugin.as_deref(), phase, &failure, x);
                     if failure.overrun {
                         self.overran(plan, plugin.as_deref().unwrap_or("-"), x);
                         // Others waited long enough; whatever this request does next, they
@@ -277,21 +287,28 @@ impl Vm {
         }
     }
 
-    /// Which plugin runs for `x`, and at which place of its phase. With `skip` it will not
-    /// run for `x` any more.
-    fn place(&self, x: &mut Exchange, skip: bool) -> (Option<String>, usize) {
-        let Some(co) = self.entry("place") else { return (None, 0) };
+    /// Which plugin runs for `x`, at which place of which phase. With `skip` it will not run
+    /// for `x` any more.
+    fn place(
+        &self,
+        call: Call,
+        x: &mut Exchange,
+        skip: bool,
+    ) -> (Option<String>, usize, &'static str) {
+        let nowhere = (None, 0, call.name());
+        let Some(co) = self.entry("place") else { return nowhere };
         match &slot::of(x).ctx {
             Some(ctx) => co.push_ref(ctx),
-            None => return (None, 0),
+            None => return nowhere,
         }
         co.push_bool(skip);
-        let Ok(co) = task::run_now(&self.core, co, 2, None, Phase::Init) else { return (None, 0) };
+        let Ok(co) = task::run_now(&self.core, co, 2, None, Phase::Init) else { return nowhere };
         let name = co.str(1).map(|name| String::from_utf8_lossy(&name).into_owned());
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A small count.
         let at = co.num(2).unwrap_or(0.0) as usize;
+        let phase = call.phase_name(co.str(3).as_deref());
         self.core.recycle(co);
-        (name, at)
+        (name, at, phase)
     }
 
     fn report(&self, plugin: Option<&str>, phase: &str, failure: &Failure, x: &mut Exchange) {

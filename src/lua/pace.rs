@@ -8,7 +8,7 @@ use std::{cell::Cell, time::Duration};
 use tokio::time::Instant;
 
 /// How much work may come between two rests.
-const SLICE: Duration = Duration::from_micros(400);
+const SLICE: Duration = Duration::from_micros(200);
 
 /// How long a rest is at least: the timer knows nothing shorter.
 const REST: Duration = Duration::from_millis(1);

@@ -9,13 +9,12 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
-    api,
+    api, boot,
     breaker::Breaker,
     core::Core,
     env::Env,
     filter::Filters,
-    host,
-    loader::{self, Generation},
+    loader::Generation,
     merges::ConsumerMerge,
     pace::Pace,
     raw::{
@@ -117,35 +116,6 @@ pub struct Vm {
     pub generation: Arc<Generation>,
 }
 
-/// What a VM loads first, in steps of a fraction of a millisecond.
-const BOOT: [&str; 8] = [
-    "moongate.boot",
-    "apisix.core",
-    "apisix.schema_def",
-    "resty.expr.v1",
-    "apisix.secret",
-    "moongate.registry",
-    "moongate.plugins",
-    "moongate.runner",
-];
-
-const ENTRIES: [(&str, &[&str]); 2] = [
-    ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
-    (
-        "moongate.runner",
-        &[
-            "plan",
-            "access",
-            "proxy_phase",
-            "filter_phase",
-            "body_phase",
-            "late_ctx",
-            "skip",
-            "place",
-        ],
-    ),
-];
-
 impl Vm {
     /// A VM with the shelves loaded, but no plugin.
     ///
@@ -172,78 +142,8 @@ impl Vm {
             core,
             generation,
         };
-        pace.step().await;
-        vm.set_up().map_err(|error| error.to_string())?;
-        vm.boot(pace).await?;
+        vm.entries = boot::load(&vm.core, &vm.generation, pace).await?;
         Ok(vm)
-    }
-
-    fn set_up(&self) -> mlua::Result<()> {
-        let lua = self.core.lua();
-        let table = lua.create_table()?;
-        let env = &self.core.env;
-        api::register(
-            lua,
-            &table,
-            &api::ApiDeps {
-                dicts: Arc::clone(&env.process.dicts),
-                metrics: Arc::clone(&env.process.metrics),
-                worker: env.worker,
-            },
-        )?;
-        host::register(&self.core, &table)?;
-        let package: mlua::Table = lua.globals().get("package")?;
-        let preload: mlua::Table = package.get("preload")?;
-        preload.set(
-            "moongate.host",
-            lua.create_function(move |_, _: mlua::MultiValue| Ok(table.clone()))?,
-        )?;
-        loader::install(lua, &self.generation)
-    }
-
-    /// Runs `moongate.boot` and fetches the functions Rust calls.
-    async fn boot(&mut self, pace: &Pace) -> Result<(), String> {
-        // Almost all of it stays: there is nothing to collect yet.
-        self.core.state().hold_garbage(true);
-        for module in BOOT {
-            pace.step().await;
-            self.require(module).await?;
-        }
-        self.core.state().hold_garbage(false);
-        let lua = self.core.lua();
-        let fetch = || -> mlua::Result<HashMap<&'static str, Ref>> {
-            let package: mlua::Table = lua.globals().get("package")?;
-            let loaded: mlua::Table = package.get("loaded")?;
-            let mut entries = HashMap::default();
-            for (module, names) in ENTRIES {
-                let module: mlua::Table = loaded.get(module)?;
-                for name in names {
-                    let function: mlua::Function = module.get(*name)?;
-                    entries.insert(*name, self.core.keep(function)?);
-                }
-            }
-            Ok(entries)
-        };
-        let entries = fetch().map_err(|error| error.to_string())?;
-        self.entries = entries;
-        Ok(())
-    }
-
-    async fn require(&self, module: &str) -> Result<(), String> {
-        let require: mlua::Function =
-            self.core.lua().globals().get("require").map_err(|error| error.to_string())?;
-        let require = self.core.keep(require).map_err(|error| error.to_string())?;
-        let co = self.core.coroutine();
-        co.push_ref(&require);
-        co.push_str(module.as_bytes());
-        match task::run(&self.core, co, 1, None, Phase::Init).await {
-            Finish::Returned(co) => {
-                self.core.recycle(co);
-                Ok(())
-            }
-            Finish::Exited(_) => Err(format!("{module} called ngx.exit while loading")),
-            Finish::Failed(failure) => Err(failure.message),
-        }
     }
 
     pub(super) fn entry(&self, name: &'static str) -> Option<Co> {

@@ -391,3 +391,49 @@ routes:
 "X: " . ("b" x 6000)
 --- response_body_like
 ^6000
+
+
+
+=== TEST 19: an error of rewrite is not taken for one of access
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      serverless-pre-function:
+        phase: rewrite
+        functions:
+          - "return function() error('early') end"
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- request
+GET /hello
+--- error_code: 500
+--- error_log
+plugin serverless-pre-function failed in rewrite
+
+
+
+=== TEST 20: an error of access after rewrite ran is one of access
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      proxy-rewrite:
+        uri: /hello
+      serverless-pre-function:
+        phase: access
+        functions:
+          - "return function() error('late') end"
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- request
+GET /hello
+--- error_code: 500
+--- error_log
+plugin serverless-pre-function failed in access
