@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["clock", "error", "limits"]),
     ("shared", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
+    ("codec", &["error", "limits"]),
     ("exchange", &["clock", "config", "error", "fields", "http1", "log::stamp", "sys"]),
     ("log", &["clock", "error", "exchange", "limits", "log::stamp"]),
     // The steps of a request, each unaware of the others but for a table it needs.
