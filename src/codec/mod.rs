@@ -7,6 +7,8 @@
 //! nothing of sockets, and the upstream nothing of a protocol.
 
 pub mod registry;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trpc;
 
 use std::{fmt, rc::Rc, time::Duration};
