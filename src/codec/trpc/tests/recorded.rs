@@ -170,3 +170,47 @@ fn recorded_metadata_is_read() {
     let head = Response::decode(answer.head).expect("a head");
     assert!(head.trans_info.contains(&("uid", b"42")), "{head:?}");
 }
+
+/// Heads written by Python's protobuf library, `t/trpc/heads.py`.
+const HEADS: &str = include_str!("../../../../t/fixtures/trpc_heads.json");
+
+#[test]
+fn heads_have_the_bytes_that_the_protobuf_library_writes() {
+    let heads: Vec<Value> = serde_json::from_str(HEADS).expect("JSON");
+    assert_eq!(heads.len(), 100);
+    for head in &heads {
+        let bytes = hex(head["bytes"].as_str().expect("bytes"));
+        let fields = &head["fields"];
+        let mut again = Vec::new();
+        let found = match head["message"].as_str() {
+            Some("RequestProtocol") => {
+                let head = Request::decode(&bytes).expect("a head");
+                head.encode(&mut again);
+                (head.request_id.into(), Value::from(head.timeout_ms), head.func, head.trans_info)
+            }
+            _ => {
+                let head = Response::decode(&bytes).expect("a head");
+                head.encode(&mut again);
+                (Value::from(head.ret), head.func_ret.into(), head.error_msg, head.trans_info)
+            }
+        };
+        assert_eq!(again, bytes, "{head}");
+        let request = head["message"] == "RequestProtocol";
+        let names = if request {
+            ["request_id", "timeout", "func"]
+        } else {
+            ["ret", "func_ret", "error_msg"]
+        };
+        assert_eq!((&found.0, &found.1), (&fields[names[0]], &fields[names[1]]), "{head}");
+        assert_eq!(found.2, hex(fields[names[2]].as_str().expect("bytes")), "{head}");
+        let info = fields["trans_info"].as_array().expect("a list");
+        let info: Vec<(&str, Vec<u8>)> = info
+            .iter()
+            .map(|pair| (pair[0].as_str().expect("key"), hex(pair[1].as_str().expect("value"))))
+            .collect();
+        let mut found: Vec<(&str, Vec<u8>)> =
+            found.3.iter().map(|(name, value)| (*name, value.to_vec())).collect();
+        found.sort();
+        assert_eq!(found, info, "{head}");
+    }
+}
