@@ -98,7 +98,7 @@ pub fn answer(data: &[u8]) {
 
 fn call(mode: &str) -> Rc<dyn Call> {
     let options = json!({
-        "service": "p.S", "function": "F", "mode": mode, "response_metadata": ["a"],
+        "service": "p.S", "function": "F", "mode": mode, "response_headers": ["a"],
         "max_frame": 1 << 20,
     });
     let dialect = Dialect::new(&options, &[source(DESCRIPTION.as_bytes())]).expect("a dialect");

@@ -113,7 +113,8 @@ impl Shared {
     /// The service in whose package a bare function is looked for.
     fn proto_service<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
         let options = &self.options;
-        named.or(options.proto_service.as_deref()).or(options.service.as_deref()).or_else(|| {
+        let own = options.proto_service.as_deref();
+        own.or(named).or(options.service.as_deref()).or_else(|| {
             match self.schema.as_ref()?.services()[..] {
                 [only] => Some(only),
                 _ => None,
@@ -333,11 +334,11 @@ impl Unary {
             headers.push(("Content-Type".to_owned(), b"application/json".to_vec()));
         }
         headers.push(("X-Content-Type-Options".to_owned(), b"nosniff".to_vec()));
-        for name in &self.shared.options.response_metadata {
+        for (name, field) in &self.shared.options.response_headers {
             let values = head.trans_info.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
             // A value that a header cannot carry is left out: half of it would be worse.
             for (_, value) in values.filter(|(_, value)| !value.iter().any(is_control)) {
-                headers.push((name.clone(), value.to_vec()));
+                headers.push((field.clone(), value.to_vec()));
             }
         }
         headers

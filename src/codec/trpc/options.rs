@@ -1,5 +1,7 @@
 //! The options of a dialect.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{frame, json::Json, squeeze::Compress, status::StatusMap};
@@ -25,7 +27,8 @@ pub struct Options {
     /// slash, all that goes into the head.
     #[serde(default, deserialize_with = "name")]
     pub function: Option<String>,
-    /// The service's name in the description, if it is not called by that name.
+    /// The service's name in the description, if it is not called by that name. It also
+    /// stands before a service that a request names.
     #[serde(default, deserialize_with = "name")]
     pub proto_service: Option<String>,
     /// What becomes of the body.
@@ -53,9 +56,10 @@ pub struct Options {
     pub max_frame: usize,
     /// Names of metadata that calls may carry; all without.
     pub metadata: Option<Vec<String>>,
-    /// Names of metadata that become header fields of answers.
-    #[serde(default, deserialize_with = "field_names")]
-    pub response_metadata: Vec<String>,
+    /// Names of metadata and the header fields of answers that they become: an object, or a
+    /// list of names that are both.
+    #[serde(default, deserialize_with = "fields")]
+    pub response_headers: Vec<(String, String)>,
     /// The body of an answer that has a code and no body of its own.
     #[serde(default)]
     pub error_body: ErrorBody,
@@ -142,8 +146,24 @@ fn frame_size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     Ok(size)
 }
 
-fn field_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    let names = Vec::<String>::deserialize(from)?;
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of names or an object of names")]
+    enum Fields {
+        Same(Vec<String>),
+        Named(BTreeMap<String, String>),
+    }
+    let fields: Vec<(String, String)> = match Fields::deserialize(from)? {
+        Fields::Same(names) => names.into_iter().map(|name| (name.clone(), name)).collect(),
+        Fields::Named(names) => names.into_iter().collect(),
+    };
+    for (_, name) in &fields {
+        check_field(name).map_err(D::Error::custom)?;
+    }
+    Ok(fields)
+}
+
+fn check_field(name: &str) -> Result<(), String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     // A server that could set these would decide where the answer ends.
     let framing = [
@@ -157,13 +177,11 @@ fn field_names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
         "transfer-encoding",
         "upgrade",
     ];
-    for name in &names {
-        if name.is_empty() || name.len() > 256 || !name.bytes().all(is_token) {
-            return Err(D::Error::custom(format!("{name:?} is no name of a header field")));
-        }
-        if framing.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(D::Error::custom(format!("{name:?} cannot come from a server")));
-        }
+    if name.is_empty() || name.len() > 256 || !name.bytes().all(is_token) {
+        return Err(format!("{name:?} is no name of a header field"));
     }
-    Ok(names)
+    if framing.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("{name:?} cannot come from a server"));
+    }
+    Ok(())
 }

@@ -74,11 +74,13 @@ fn options_are_refused_by_name() {
     check_options(json!({ "status_map": { "x": 500 } }), "status_map: \"x\" is neither");
     check_options(json!({ "status_map": { "1": 100 } }), "status_map: 1: 100 is no final");
     check_options(json!({ "max_frame": 100 }), "max_frame: 100 is not in");
-    check_options(json!({ "response_metadata": ["a b"] }), "response_metadata: \"a b\"");
-    check_options(json!({ "response_metadata": ["Content-Length"] }), "cannot come from a server");
+    check_options(json!({ "response_headers": ["a b"] }), "response_headers: \"a b\"");
+    check_options(json!({ "response_headers": ["Content-Length"] }), "cannot come from a server");
     check_options(json!({ "service": "trpc.app.demo.Other" }), "but trpc.app.demo.Demo");
     check_options(json!({ "function": "Nope" }), "no function /trpc.app.demo.Demo/Nope");
     check_options(json!({ "function": "Watch" }), "streams");
+    check_options(json!({ "response_headers": { "a": "b\n" } }), "response_headers: \"b\\n\"");
+    check_options(json!({ "response_headers": 1 }), "expected a list of names or an object");
     check_options(json!(1), "invalid type");
     let error = Dialect::new(&json!({ "mode": "protobuf" }), &[]).err();
     assert!(error.expect("refused").contains("needs a description"));
@@ -272,7 +274,7 @@ fn a_message_cannot_break_the_head_of_an_answer() {
 fn metadata_travels_by_the_lists() {
     let dialect = dialect(json!({
         "service": "a", "function": "F", "metadata": ["uid", "trpc-dyeing-key"],
-        "response_metadata": ["Uid", "x"],
+        "response_headers": ["Uid", "x"],
     }));
     let metadata: [(&str, &[u8]); 3] =
         [("UID", b"\x00\xff"), ("other", b"1"), ("trpc-dyeing-key", b"k")];
@@ -290,6 +292,26 @@ fn metadata_travels_by_the_lists() {
     let found: Vec<(&str, &[u8])> =
         answer.headers[2..].iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
     assert_eq!(found, [("Uid", &b"42"[..]), ("x", b"\xc3\xa9")]);
+}
+
+#[test]
+fn metadata_may_become_a_field_of_another_name() {
+    let options =
+        json!({ "service": "a", "function": "F", "response_headers": { "uid": "X-Uid" } });
+    let call = dialect(options).call(&input(b"")).expect("a call");
+    let info = vec![("UID", &b"1"[..])];
+    let head = Response { content_type: 2, trans_info: info, ..Response::default() };
+    let answer = answered(&call, &head, b"{}").expect("an answer");
+    assert_eq!(field(&answer, "X-Uid"), Some(&b"1"[..]));
+}
+
+#[test]
+fn a_service_may_have_another_name_in_the_description() {
+    let dialect = typed(json!({ "service": "trpc.x.y.z", "proto_service": "trpc.app.demo.Demo" }));
+    let input = Input { service: Some("other"), function: Some("Named"), ..input(b"") };
+    let frame = sent(&dialect.call(&input).expect("a call"));
+    let head = Request::decode(Frame::parse(&frame).expect("a frame").head).expect("a head");
+    assert_eq!((head.callee, head.func), (&b"other"[..], &b"/v1/named"[..]));
 }
 
 #[test]
