@@ -131,6 +131,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
     ("hickory_resolver", &["upstream"]),
+    ("prost", &["codec"]),
+    ("prost_reflect", &["codec"]),
+    ("protox", &["codec"]),
+    ("snap", &["codec"]),
     ("tokio_rustls", &["lua", "sys", "upstream"]),
     ("tokio", &["accept", "control", "gate", "lua", "sys", "upstream", "worker"]),
 ];

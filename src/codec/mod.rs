@@ -9,6 +9,7 @@
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trpc;
 
 use std::{fmt, rc::Rc, time::Duration};
 
