@@ -16,6 +16,7 @@ pub mod route;
 pub mod upstream;
 
 // What it travels with and through.
+pub mod codec;
 pub mod exchange;
 pub mod http1;
 pub mod lua;

@@ -24,7 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["clock", "error", "limits"]),
     ("shared", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
-    ("exchange", &["clock", "config", "error", "fields", "http1", "log::stamp", "sys"]),
+    ("codec", &["error", "limits"]),
+    ("exchange", &["clock", "codec", "config", "error", "fields", "http1", "log::stamp", "sys"]),
     ("log", &["clock", "error", "exchange", "limits", "log::stamp"]),
     // The steps of a request, each unaware of the others but for a table it needs.
     ("route", &["config", "error", "exchange", "limits"]),
@@ -32,14 +33,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("balance", &["clock", "config", "error", "exchange", "limits"]),
     (
         "upstream",
-        &["clock", "config", "error", "exchange", "fields", "http1", "limits", "parse", "sys"],
+        &[
+            "clock", "codec", "config", "error", "exchange", "fields", "http1", "limits", "parse",
+            "sys",
+        ],
     ),
     ("live", &["config", "route"]),
     (
         "lua",
         &[
-            "clock", "config", "error", "exchange", "fields", "limits", "log", "parse", "route",
-            "shared", "sys", "upstream",
+            "clock", "codec", "config", "error", "exchange", "fields", "limits", "log", "parse",
+            "route", "shared", "sys", "upstream",
         ],
     ),
     ("phase", &["config", "error", "exchange", "log", "lua"]),
@@ -102,8 +106,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "accept", "balance", "clock", "config", "error", "limits", "live", "log", "lua",
-            "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
+            "accept", "balance", "clock", "codec", "config", "error", "limits", "live", "log",
+            "lua", "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
     ("cli", &["config", "control", "limits", "lua", "sys"]),
@@ -127,6 +131,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
     ("hickory_resolver", &["upstream"]),
+    ("prost", &["codec"]),
+    ("prost_reflect", &["codec"]),
+    ("protox", &["codec"]),
+    ("snap", &["codec"]),
     ("tokio_rustls", &["lua", "sys", "upstream"]),
     ("tokio", &["accept", "control", "gate", "lua", "sys", "upstream", "worker"]),
 ];

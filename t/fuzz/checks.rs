@@ -5,6 +5,9 @@
 
 #![allow(unreachable_pub, reason = "the fuzz targets see them through the library")]
 
+#[path = "trpc.rs"]
+pub mod trpc;
+
 use bytes::BytesMut;
 use moongate::{
     http1::{
