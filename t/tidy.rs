@@ -124,6 +124,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["accept", "control"]),
     ("h2", &["accept"]),
     ("httparse", &["http1"]),
+    ("encoding_rs", &["codec"]),
     ("clap", &["cli"]),
     ("notify", &["config"]),
     ("granit_parser", &["config"]),

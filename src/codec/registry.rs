@@ -31,7 +31,7 @@ pub struct Protocol {
 }
 
 /// All protocols but HTTP.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[super::tars::PROTOCOL];
 
 /// The protocol called `name` among `known`.
 ///
