@@ -69,6 +69,11 @@ pub enum Kind {
         /// `ip:port`.
         node: String,
     },
+    /// No connection to a node has room for another call.
+    UpstreamBusy {
+        /// `ip:port`.
+        node: String,
+    },
     /// The connection ended before the first byte of an answer.
     UpstreamClosed {
         /// `ip:port`.
@@ -132,6 +137,7 @@ impl Error {
             Kind::Resolve { .. }
             | Kind::Connect { .. }
             | Kind::UpstreamTimeout { .. }
+            | Kind::UpstreamBusy { .. }
             | Kind::UpstreamClosed { .. }
             | Kind::BadAnswer { .. } => Side::Upstream,
             _ => Side::Gateway,
@@ -180,6 +186,9 @@ impl fmt::Display for Error {
             Kind::Resolve { host } => write!(f, "cannot resolve {host}"),
             Kind::Connect { node } => write!(f, "connect() to {node} failed"),
             Kind::UpstreamTimeout { what, node } => write!(f, "upstream {node} timed out ({what})"),
+            Kind::UpstreamBusy { node } => {
+                write!(f, "upstream {node} has as many calls in flight as its connections carry")
+            }
             Kind::UpstreamClosed { node, reused } => write!(
                 f,
                 "upstream {node} prematurely closed {} connection",

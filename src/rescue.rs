@@ -25,6 +25,7 @@ pub fn status(error: &Error) -> u16 {
         Kind::MissingReference { .. }
         | Kind::NoUpstream
         | Kind::PluginUnavailable
+        | Kind::UpstreamBusy { .. }
         | Kind::Limit(_)
         | Kind::Unsupported(_) => 503,
         Kind::BodyFile | Kind::Resolve { .. } | Kind::Plugin => 500,

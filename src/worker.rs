@@ -52,6 +52,7 @@ use crate::{
     shared::counts::Counts,
     upstream::{
         Client,
+        mux::{self, Mux},
         pool::Pool,
         resolve::{Names, Resolver},
     },
@@ -255,6 +256,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         vm,
         client: Client {
             pool: Pool::new(common.local.upstream_keepalive.max(1) * 4),
+            mux: Mux::new(mux::Limits::default()),
             limits: answer_limits(),
         },
         resolver,
@@ -507,6 +509,7 @@ impl Worker {
         // Timers that flush batches when they are told to end get a moment for it.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.gate.client.pool.drain();
+        self.gate.client.mux.drain();
         self.gate.access.borrow_mut().flush();
     }
 }

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shared", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
     ("codec", &["error", "limits"]),
-    ("exchange", &["clock", "config", "error", "fields", "http1", "log::stamp", "sys"]),
+    ("exchange", &["clock", "codec", "config", "error", "fields", "http1", "log::stamp", "sys"]),
     ("log", &["clock", "error", "exchange", "limits", "log::stamp"]),
     // The steps of a request, each unaware of the others but for a table it needs.
     ("route", &["config", "error", "exchange", "limits"]),
@@ -33,14 +33,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("balance", &["clock", "config", "error", "exchange", "limits"]),
     (
         "upstream",
-        &["clock", "config", "error", "exchange", "fields", "http1", "limits", "parse", "sys"],
+        &[
+            "clock", "codec", "config", "error", "exchange", "fields", "http1", "limits", "parse",
+            "sys",
+        ],
     ),
     ("live", &["config", "route"]),
     (
         "lua",
         &[
-            "clock", "config", "error", "exchange", "fields", "limits", "log", "parse", "route",
-            "shared", "sys", "upstream",
+            "clock", "codec", "config", "error", "exchange", "fields", "limits", "log", "parse",
+            "route", "shared", "sys", "upstream",
         ],
     ),
     ("phase", &["config", "error", "exchange", "log", "lua"]),

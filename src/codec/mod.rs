@@ -8,6 +8,8 @@
 
 pub mod registry;
 pub mod tars;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{fmt, rc::Rc, time::Duration};
 

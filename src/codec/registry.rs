@@ -15,14 +15,16 @@ pub struct Source<'a> {
     pub text: &'a [u8],
 }
 
+/// A dialect, or what is wrong with which option, or where in which file.
+pub type Made = Result<Rc<dyn Dialect>, String>;
+
 /// A protocol that upstreams may speak instead of HTTP.
 pub struct Protocol {
     /// As in `core.upstream.set_protocol`.
     pub name: &'static str,
     /// Makes a dialect of an object of options and of an interface description, whose first
-    /// file is the main one; there may be none. The error says what is wrong with which option,
-    /// or where in which file.
-    pub dialect: fn(options: &Value, sources: &[Source<'_>]) -> Result<Rc<dyn Dialect>, String>,
+    /// file is the main one; there may be none.
+    pub dialect: fn(options: &Value, sources: &[Source<'_>]) -> Made,
     /// How names of files in its interface language end, with the dot; `.tars`.
     pub suffix: &'static str,
     /// Checks one file alone when it is stored, so without the files it includes. The error

@@ -18,6 +18,7 @@ pub use body::{Body, Frame, RequestBody, Source};
 
 use crate::{
     clock,
+    codec::{Call, Framing},
     config::{
         Snapshot,
         runs::{Matched, Runs},
@@ -116,6 +117,23 @@ pub struct Attempt {
     pub started: Instant,
 }
 
+/// What goes upstream instead of the HTTP request.
+#[derive(Clone)]
+pub struct Asked {
+    /// The call.
+    pub call: Rc<dyn Call>,
+    /// How frames of its protocol are told apart.
+    pub framing: &'static dyn Framing,
+    /// How long a node may take for the answer; `None` for the upstream's `timeout.read`.
+    pub timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Asked({})", self.framing.name())
+    }
+}
+
 /// What is known of the upstream side.
 #[derive(Debug, Default)]
 pub struct UpstreamState {
@@ -132,6 +150,8 @@ pub struct UpstreamState {
     pub chosen_key: Option<Arc<str>>,
     /// Id given by a plugin as `ctx.upstream_id`.
     pub chosen_id: Option<String>,
+    /// What a plugin made of the request for an upstream that does not speak HTTP.
+    pub asked: Option<Asked>,
     /// A timer between two uses; it outlives the request, since making one is dear.
     pub timer: Deadline,
 }

@@ -11,7 +11,7 @@ use crate::{
         upstream::{HashOn, Upstream},
     },
     error::{Error, Kind, Result},
-    exchange::{Attempt, Exchange, Origin, body::Room, vars},
+    exchange::{Asked, Attempt, Exchange, Origin, body::Room, vars},
     gate::Gate,
     log::error_log::Level,
     lua::{hold_body, log_line},
@@ -129,6 +129,8 @@ struct Tries<'g> {
     key: Vec<u8>,
     upgrade: bool,
     sending: Sending,
+    /// Goes upstream instead of the request.
+    asked: Option<Asked>,
 }
 
 impl<'g> Tries<'g> {
@@ -144,11 +146,15 @@ impl<'g> Tries<'g> {
             give_up: upstream.retry_timeout.and_then(|within| x.now.checked_add(within)),
             key,
             upgrade: websocket && x.head.upgrade(),
-            sending: Sending::of(
-                x,
-                local.proxy_replay_buffer,
-                x.body_bytes_max.unwrap_or(local.client_max_body_size),
-            ),
+            sending: match &x.upstream.asked {
+                Some(_) => Sending::default(),
+                None => Sending::of(
+                    x,
+                    local.proxy_replay_buffer,
+                    x.body_bytes_max.unwrap_or(local.client_max_body_size),
+                ),
+            },
+            asked: x.upstream.asked.clone(),
             tried: Tried::default(),
             target,
         }
@@ -200,7 +206,11 @@ impl<'g> Tries<'g> {
         x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
         loop {
             x.upstream.attempts.push(Attempt::start(&node, x.now));
-            let sent = self.gate.client.send(x, &node, &mut self.sending, self.upgrade).await;
+            let client = &self.gate.client;
+            let sent = match &self.asked {
+                None => client.send(x, &node, &mut self.sending, self.upgrade).await,
+                Some(asked) => client.call(x, &node, asked).await.map(Answer::Response),
+            };
             match sent {
                 Ok(answer) => {
                     x.response.origin = Origin::Upstream;
@@ -259,14 +269,16 @@ impl<'g> Tries<'g> {
         // What a node may have begun to do is only repeated if doing it twice does no harm
         // (RFC 9110, section 9.2.2).
         let idempotent = !matches!(&x.method[..], b"POST" | b"LOCK" | b"PATCH");
-        if idempotent && !self.sending.repeatable() {
+        // A call is made of what was read before: it can always be written again.
+        let repeatable = self.asked.is_some() || self.sending.repeatable();
+        if idempotent && !repeatable {
             log_line(
                 Level::Warn,
                 x,
                 "no retry: the request body is larger than proxy_replay_buffer",
             );
         }
-        idempotent && self.sending.repeatable()
+        idempotent && repeatable
     }
 }
 

@@ -1,9 +1,13 @@
-//! Talking to a node: connections, the HTTP/1 client driver, name resolution.
+//! Talking to a node: connections, the HTTP/1 client driver, the protocols beside HTTP, name
+//! resolution.
 //!
-//! [`Client`] belongs to a worker. [`Client::send`] makes one try at one node; whether
+//! [`Client`] belongs to a worker. [`Client::send`] makes one try at one node, [`Client::call`]
+//! one in a protocol that a plugin chose; whether
 //! there is another try, and where, is the pipeline's decision.
 
+mod call;
 pub mod connect;
+pub mod mux;
 pub mod pool;
 pub mod request;
 pub mod resolve;
@@ -45,6 +49,8 @@ pub struct Node {
 pub struct Client {
     /// Idle connections.
     pub pool: pool::Pool,
+    /// Connections of the protocols that carry many calls at once.
+    pub mux: mux::Mux,
     /// Bounds of answers' heads.
     pub limits: HeadLimits,
 }

@@ -354,7 +354,7 @@ fn is_plain_connection(value: &[u8]) -> bool {
 }
 
 /// Whether a field of the upstream's is of one hop, or written by us.
-fn stays_here(name: &[u8]) -> bool {
+pub(super) fn stays_here(name: &[u8]) -> bool {
     let own = match name.len() {
         4 => name.eq_ignore_ascii_case(b"date"),
         6 => name.eq_ignore_ascii_case(b"server"),
