@@ -5,6 +5,9 @@
 
 #![allow(unreachable_pub, reason = "the fuzz targets see them through the library")]
 
+#[path = "tars.rs"]
+pub mod tars;
+
 use bytes::BytesMut;
 use moongate::{
     http1::{
