@@ -110,7 +110,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
-    ("cli", &["config", "control", "limits", "lua", "sys"]),
+    ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
     ("main", &["cli"]),
 ];
 

@@ -335,6 +335,13 @@ impl Schema {
     }
 }
 
+/// The files that a file includes, as it names them, whatever else is wrong with it.
+#[must_use]
+pub fn includes(text: &[u8]) -> Vec<String> {
+    let parsed = parser::parse(0, text, &mut errors::Errors::default());
+    parsed.includes.into_iter().map(|(_, name)| name).collect()
+}
+
 /// The errors as lines.
 #[must_use]
 pub fn lines(errors: &[IdlError]) -> String {
