@@ -106,8 +106,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "accept", "balance", "clock", "config", "error", "limits", "live", "log", "lua",
-            "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
+            "accept", "balance", "clock", "codec", "config", "error", "limits", "live", "log",
+            "lua", "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
     ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
@@ -132,6 +132,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
     ("hickory_resolver", &["upstream"]),
+    ("prost", &["codec"]),
+    ("prost_reflect", &["codec"]),
+    ("protox", &["codec"]),
+    ("snap", &["codec"]),
     ("tokio_rustls", &["lua", "sys", "upstream"]),
     ("tokio", &["accept", "control", "gate", "lua", "sys", "upstream", "worker"]),
 ];

@@ -10,6 +10,7 @@ pub mod registry;
 pub mod tars;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trpc;
 
 use std::{fmt, rc::Rc, time::Duration};
 

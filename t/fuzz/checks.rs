@@ -7,6 +7,8 @@
 
 #[path = "tars.rs"]
 pub mod tars;
+#[path = "trpc.rs"]
+pub mod trpc;
 
 use bytes::BytesMut;
 use moongate::{

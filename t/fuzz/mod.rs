@@ -75,6 +75,70 @@ fn tars_holds() {
     }
 }
 
+#[test]
+fn trpc_frames_hold() {
+    hunt(checks::trpc::frame, &[
+        b"\x09\x30\0\0\0\0\0\x1e\0\x0c\0\0\0\x07\x01\0\x18\x07\x20\xe8\x07\x2a\x01a\x4a\x02\x0a\0{}",
+        b"\x09\x30\0\0\0\0\0\x19\0\x09\0\0\0\0\x01\0\x18\x0a\x28\x91\x4e\x32\x02no",
+        b"\x18\x07\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x42\x06\x0a\x01a\x12\x01b\xa3\x06\xa4\x06",
+    ]);
+}
+
+#[test]
+fn trpc_answers_hold() {
+    hunt(checks::trpc::answer, &[
+        b"\x04\x18\x07\x48\x02{}",
+        b"\x00",
+        b"\x0b\x18\x07\x42\x05\x0a\x01a\x12\0\x60\x01\x08\x07\x5a\x02\x4a\0",
+        b"\x10\x18\x07\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x32\x01!",
+        b"\x06\x18\x07\x48\x02\x50\x01\x1f\x8b\x08\0\0\0\0\0\0\xff\xab\xae\x05\0\x43\xbf\xa6\xa3\x02\0\0\0",
+        b"\x06\x18\x07\x48\x02\x50\x05\x02\x04{}",
+    ]);
+}
+
+#[test]
+fn trpc_messages_hold() {
+    hunt(checks::trpc::message, &[
+        b"\x08\x01\x10\x03\x1d\x01\0\0\0\x21\0\0\0\0\0\0\xf0\x3f\x28\x01\x32\x01a\x3a\x01\0\x40\x01\x4a\0",
+        b"\x52\x03\x01\x02\x03\x5a\0\x5a\x02\x08\x01\x62\x07\x0a\x01a\x12\x02\x08\x05\x6a\x04\x08\x07\x10\x01",
+        b"\x72\x01x\x7a\0\x82\x01\x07\x0a\x03t/p.M\x12\0",
+        b"\x82\x01\x09\x0a\x05t/p.M\x12\0\x8a\x01\x0a\x0a\x08\x0a\x01a\x12\x03\x1a\x01b",
+        b"\x92\x01\x06\x08\x80\x80\x80\x80\x06\x9a\x01\x02\x08\x05\xa5\x01\0\0\xc0\x7f\xf8\x3e\x01",
+    ]);
+}
+
+#[test]
+fn trpc_json_holds() {
+    hunt(checks::trpc::json_text, &[
+        br#"{"i":-1,"s":"5","f":1.0,"d":1e3,"b":true,"t":"a\u0000","y":"AA==","e":"ONE","m":{}}"#,
+        br#"{"ri":["1",2],"rm":[{},{"m":null}],"mm":{"":{"i":1}},"me":{"-1":2},"ot":""}"#,
+        br#"{"any":{"@type":"t/p.M","i":1},"free":{"a":[1,null,{"b":"c"}]},"boxed":7}"#,
+        br#"{"at":"2024-02-29T12:30:00.5Z","fl":"NaN","any":{"value":{},"@type":"t/google.protobuf.Struct"}}"#,
+    ]);
+}
+
+#[test]
+fn trpc_descriptions_hold() {
+    hunt(checks::trpc::description, DESCRIPTIONS);
+}
+
+const DESCRIPTIONS: &[&[u8]] = &[
+    b"syntax='proto3'; package p; message M { int32 i = 1 [deprecated=true]; map<int32, M> m = 2; }
+      service S { rpc F(M) returns (stream M) { option deprecated = true; } }",
+    b"message A { optional group G = 1 { required string s = 2 [default = \"x\\n\"]; }
+      extensions 10 to max; reserved 3, 5 to 7; enum E { X = 0; } oneof o { E e = 4; } }
+      extend A { repeated bytes b = 11 [packed=false]; } service S { rpc F(A) returns (A); }",
+    b"import 'google/protobuf/descriptor.proto'; import 'trpc.proto';
+      extend google.protobuf.FieldOptions { optional A a = 1234; } message A { optional A b = 1; }
+      message B { optional int32 c = 1 [(a) = { b { b: {} } }]; }
+      service S { rpc F(B) returns (A) { option (trpc.alias) = '/x'; } }",
+    // A descriptor set: M with a field and a map, S with a method.
+    b"\x0an\x0a\x01a\x12\x01p\"H\x0a\x01M\x12\x09\x0a\x01i\x18\x01\x20\x01(\x05\x12\x12\
+      \x0a\x01m\x18\x02\x20\x03(\x0b2\x07.p.M.ME\x1a$\x0a\x02ME\x12\x0b\x0a\x03key\x18\x01\
+      \x20\x01(\x05\x12\x0d\x0a\x05value\x18\x02\x20\x01(\x05:\x028\x012\x14\x0a\x01S\x12\
+      \x0f\x0a\x01F\x12\x04.p.M\x1a\x04.p.Mb\x06proto3",
+];
+
 const BODIES: &[&[u8]] = &[
     b"\x03a\r\n0123456789\r\n5;x=\"y\"\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
     b"\x03001\r\nx\r\n000\r\nX-Sum: 1\r\nContent-Length: 2\r\n\r\n",
