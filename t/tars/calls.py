@@ -165,7 +165,7 @@ def all_types(name, ask):
                          ("str", "\u0000"), ("vi", list(range(1000))), ("str", "z" * 70000),
                          ("mi", {str(n): str(n) for n in range(300)}), ("vb", "")):
         status, got = ask("all", {"req": {**LEAST, field: value}})
-        text = str(value)[:24]
+        text = repr(value)[:24]
         same(f"{name}: {field} = {text}", (status, got and got["rsp"].get(field)), (200, value))
     same(f"{name}: longs", ask("add", {"a": "9223372036854775806", "b": 1}),
          (200, {"tars_ret": "9223372036854775807"}))
@@ -270,7 +270,9 @@ def by_tarsio():
                 kept.append(data)
         thread = threading.Thread(target=keep)
         thread.start()
-        run_cli(port, "all", {"req": FULL}, "-m", "trace=1", "-t", "2000")
+        # Without a description tarsio reads no maps whose keys are structs.
+        sent = {name: value for name, value in FULL.items() if name != "mp"}
+        run_cli(port, "all", {"req": sent}, "-m", "trace=1", "-t", "2000")
         thread.join(5)
     packet = tarsio.decode(kept[0][4:])
     text = {key: value.decode() if isinstance(value, bytes) else value

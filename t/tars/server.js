@@ -205,7 +205,8 @@ Echo.prototype.add = function (current, answer, a, b) {
 
 Echo.prototype.hello = function (current, answer, name) {
     const context = current.getContext();
-    current.setResponseContext({ "x-node": String(process.pid), "x-user": context["x-user"] || "" });
+    const user = context.get ? context.get("x-user") : context["x-user"];
+    current.setResponseContext({ "x-node": String(process.pid), "x-user": user || "" });
     answer("hello " + name);
 };
 
