@@ -177,6 +177,7 @@ plugins:
   - redirect
   - response-rewrite
   - public-api
+  - tars-transcode
   - prometheus
   - error-page
   - echo
