@@ -106,8 +106,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "accept", "balance", "clock", "config", "error", "limits", "live", "log", "lua",
-            "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
+            "accept", "balance", "clock", "codec", "config", "error", "limits", "live", "log",
+            "lua", "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
     ("cli", &["config", "control", "limits", "lua", "sys"]),

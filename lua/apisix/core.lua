@@ -25,6 +25,7 @@ local MODULES = {
     math = "apisix.core.math",
     os = "apisix.core.os",
     profile = "apisix.core.profile",
+    protocol = "apisix.core.protocol",
     pubsub = "apisix.core.pubsub",
     request = "apisix.core.request",
     resolver = "apisix.core.resolver",
@@ -34,6 +35,8 @@ local MODULES = {
     table = "apisix.core.table",
     tablepool = "tablepool",
     timer = "apisix.core.timer",
+    transcode = "apisix.core.transcode",
+    upstream = "apisix.core.upstream",
     utils = "apisix.core.utils",
     version = "apisix.core.version",
 }

@@ -67,6 +67,16 @@ pub trait PluginChecker {
         Ok(())
     }
 
+    /// Checks a file of an interface description by the language its name ends with.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, with line and column.
+    fn check_interface(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let _ = (name, text);
+        Ok(())
+    }
+
     /// Checks that a Lua source evaluates to a function.
     ///
     /// # Errors
@@ -354,6 +364,11 @@ impl Run<'_> {
                     .check_function(&format!("return {source}"))
                     .map_err(|err| format!("failed to load filter function: {err}"))?;
             }
+        }
+        if kind == Kind::Protos {
+            let text = |name: &str| value.get(name).and_then(Value::as_str);
+            let (name, content) = (text("name").unwrap_or(id), text("content"));
+            self.checker.check_interface(name, content.unwrap_or_default())?;
         }
         let upstream = match kind {
             Kind::Upstreams => Some(value),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    codec::registry::{self, Source},
     config::{
         check::{PluginChecker, SchemaType, Verdict},
         item::Collection,
@@ -52,6 +53,10 @@ impl PluginChecker for Checker<'_> {
 
     fn check_expr(&mut self, rule: &Value) -> Result<(), String> {
         Expr::compile(rule).map(drop)
+    }
+
+    fn check_interface(&mut self, name: &str, text: &str) -> Result<(), String> {
+        registry::check(registry::PROTOCOLS, &Source { name, text: text.as_bytes() })
     }
 
     fn check_function(&mut self, source: &str) -> Result<(), String> {

@@ -7,6 +7,7 @@ mod conf;
 mod flow;
 mod instance;
 mod process;
+mod protocol;
 mod request;
 mod response;
 pub(crate) mod socket;
@@ -38,6 +39,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     conf::register(core, table)?;
     instance::register(core, table)?;
     process::register(core, table)?;
+    protocol::register(core, table)?;
     sync::register(core, table)?;
     socket::register(core, table)
 }

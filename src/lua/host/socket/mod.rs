@@ -13,7 +13,7 @@ mod pool;
 mod read;
 mod tcp;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tls;
 mod udp;
 

@@ -34,12 +34,12 @@ const PRELUDE: &str = "local function show(...) local t = {} for i = 1, select('
      t[i] = tostring((select(i, ...))) end return table.concat(t, '|') end ";
 
 /// A VM of a worker that serves.
-struct Bench {
-    vm: Rc<Vm>,
+pub(in crate::lua::host) struct Bench {
+    pub(in crate::lua::host) vm: Rc<Vm>,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(in crate::lua::host) async fn new() -> Self {
         Self::with(serde_json::json!({})).await
     }
 
