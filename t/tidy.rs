@@ -110,7 +110,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lua", "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
-    ("cli", &["config", "control", "limits", "lua", "sys"]),
+    ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
     ("main", &["cli"]),
 ];
 
@@ -127,6 +127,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["accept", "control"]),
     ("h2", &["accept"]),
     ("httparse", &["http1"]),
+    ("encoding_rs", &["codec"]),
     ("clap", &["cli"]),
     ("notify", &["config"]),
     ("granit_parser", &["config"]),

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod health;
+mod idl;
 mod plugin;
 mod process;
 mod test;
@@ -48,6 +49,11 @@ enum Verb {
     Plugin {
         #[command(subcommand)]
         verb: PluginVerb,
+    },
+    /// Checks interface descriptions, and calls what they describe.
+    Idl {
+        #[command(subcommand)]
+        verb: idl::Verb,
     },
     /// Exits with 0 when the running process is ready.
     Health,
@@ -103,6 +109,7 @@ fn run() -> ExitCode {
         Verb::Plugin { verb: PluginVerb::Check { files } } => {
             plugin::check(&options(false), &files)
         }
+        Verb::Idl { verb } => idl::run(&verb),
         Verb::Health => health::run(&options(false)),
         Verb::Version => {
             process::say(&format!(

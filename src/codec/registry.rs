@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::{Dialect, trpc};
+use super::{Dialect, tars, trpc};
 
 /// One file of an interface description.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct Protocol {
 }
 
 /// All protocols but HTTP.
-pub const PROTOCOLS: &[Protocol] = &[trpc::PROTOCOL];
+pub const PROTOCOLS: &[Protocol] = &[tars::PROTOCOL, trpc::PROTOCOL];
 
 /// The protocol called `name` among `known`.
 ///

@@ -5,6 +5,8 @@
 
 #![allow(unreachable_pub, reason = "the fuzz targets see them through the library")]
 
+#[path = "tars.rs"]
+pub mod tars;
 #[path = "trpc.rs"]
 pub mod trpc;
 

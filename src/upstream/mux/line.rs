@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use foldhash::HashMap;
 
 use super::{Failed, Limits, outbox::Outbox};
@@ -34,6 +34,9 @@ use crate::{
 
 /// Ids go up to here: they are signed numbers in some protocols.
 const ID_MAX: u32 = i32::MAX as u32;
+
+/// Frames up to this size are copied out of the read buffer.
+const COPIED_BYTES_MAX: usize = 8 << 10;
 
 /// Reads after one another before others on the worker get their turn.
 const READS_MAX: usize = 16;
@@ -366,6 +369,19 @@ impl Line {
     }
 }
 
+/// Takes the first `length` bytes of `buf`. Few are copied, so that the buffer can be used again
+/// at once.
+fn take(buf: &mut BytesMut, length: usize) -> Bytes {
+    match buf.get(..length) {
+        Some(few) if length <= COPIED_BYTES_MAX => {
+            let frame = Bytes::copy_from_slice(few);
+            buf.advance(length);
+            frame
+        }
+        _ => buf.split_to(length).freeze(),
+    }
+}
+
 async fn connect(node: &Node) -> Result<Conn, Error> {
     match &node.tls {
         None => connect::tcp(node.addr, node.connect_timeout).await,
@@ -528,7 +544,7 @@ impl Driver<'_> {
             if self.buf.len() < length {
                 break;
             }
-            let frame = self.buf.split_to(length).freeze();
+            let frame = take(&mut self.buf, length);
             // What is no answer, or one that nobody waits for, goes no further.
             if let Some(id) = self.line.framing.id(&frame)? {
                 state.tell(id, Got::Frame(frame), now);

@@ -202,6 +202,22 @@ fn answers_come_in_any_order_split_anywhere_and_many_at_once() {
 }
 
 #[test]
+fn answers_of_any_length_come_whole() {
+    local(async {
+        let server = server(echo).await;
+        let mux = Mux::new(few());
+        let lengths = [0, 1, 8183, 8184, 8185, 70_000, 3 << 20];
+        let tickets: Vec<_> = lengths
+            .iter()
+            .map(|length| (length, begin(&mux, &server.node, &"x".repeat(*length))))
+            .collect();
+        for (length, ticket) in tickets {
+            assert!(answer(ticket).await == "X".repeat(*length), "of {length}");
+        }
+    });
+}
+
+#[test]
 fn ten_thousand_calls_at_once_go_over_four_connections() {
     local(async {
         let server = server(echo).await;

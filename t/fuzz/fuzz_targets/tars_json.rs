@@ -1,0 +1,4 @@
+//! JSON for TARS.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::tars::json(data));
