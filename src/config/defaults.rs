@@ -176,6 +176,7 @@ plugins:
   - traffic-split
   - redirect
   - response-rewrite
+  - trpc-transcode
   - public-api
   - tars-transcode
   - prometheus

@@ -310,6 +310,13 @@ fn refusal(message: &MessageDescriptor, path: &Path, error: &serde_json::Error) 
     // The path says better where it is.
     let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
     let kind = expected(message, path);
+    // The reader's path ends at the object; the name is only in its words.
+    let unknown = what.strip_prefix("unrecognized field name '").and_then(|n| n.strip_suffix('\''));
+    if let (Some(name), Some(kind)) = (unknown, &kind) {
+        let name: String = name.chars().take(64).collect();
+        let owner = kind.rsplit(' ').next().unwrap_or_default();
+        return format!("{at}.{name}: there is no such field in {owner}");
+    }
     // The description says better what the field is than the reader does.
     let what = match kind {
         Some(_) => what.split_once(", expected ").map_or(what, |(what, _)| what),

@@ -164,6 +164,21 @@ pub fn check(source: &Source<'_>) -> Result<(), String> {
     }
 }
 
+/// The names of the files that a text imports, but for those that need not be given; none if
+/// it cannot be read.
+#[must_use]
+pub fn imports(source: &Source<'_>) -> Vec<String> {
+    let Ok(Content::Text(text)) = content(source) else { return Vec::new() };
+    let Ok(file) = File::from_source(source.name, text) else { return Vec::new() };
+    let given = |name: &String| {
+        let bundled = BUNDLED.iter().any(|(names, _)| names.contains(&name.as_str()));
+        bundled || GoogleFileResolver::new().open_file(name).is_ok()
+    };
+    let mut names = file.file_descriptor_proto().dependency.clone();
+    names.retain(|name| !given(name));
+    names
+}
+
 impl Method {
     fn new(method: &MethodDescriptor) -> Self {
         let service = method.parent_service().full_name().to_owned();

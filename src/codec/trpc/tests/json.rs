@@ -119,7 +119,17 @@ fn a_refusal_says_where() {
         (r#"{"at": "yesterday"}"#, "body.at: ", "google.protobuf.Timestamp)"),
         (r#"{"again": {"again": {"numbers": [[]]}}}"#, "body.again.again.numbers[0]: ", ""),
         (r#"{"text": "a", "number": 1}"#, "body", "oneof 'one'"),
-        (r#"{"inner": {"nam": 1}}"#, "body.inner", "unrecognized field name 'nam'"),
+        (
+            r#"{"inner": {"nam": 1}}"#,
+            "body.inner.nam: there is no such field in trpc.app.demo.Inner",
+            "",
+        ),
+        (
+            r#"{"by_id": {"1": {"x": 2}}}"#,
+            "body.by_id.1.x: there is no such field in trpc.app.demo.Inner",
+            "",
+        ),
+        (r#"{"nam": 1}"#, "body.nam: there is no such field in trpc.app.demo.All", ""),
         (r#"[]"#, "body: ", "(expected an object for trpc.app.demo.All)"),
         (r#"{"any": {"@type": "x/Nothing"}}"#, "body.any", "message 'Nothing' not found"),
         ("", "the body is no JSON: ", "EOF"),

@@ -59,6 +59,15 @@ fn sources_import_each_other_and_only_each_other() {
 }
 
 #[test]
+fn a_text_says_what_it_imports() {
+    let text = "import 'a/b.proto'; import public 'c.proto'; import 'google/protobuf/any.proto';
+        import 'trpc.proto';";
+    assert_eq!(schema::imports(&source(text)), ["a/b.proto", "c.proto"]);
+    assert!(schema::imports(&source("import a;")).is_empty());
+    assert!(schema::imports(&source("\u{1}")).is_empty());
+}
+
+#[test]
 fn files_that_import_themselves_are_refused() {
     let sources = [
         Source { name: "a.proto", text: b"import 'b.proto';" },
