@@ -19,7 +19,7 @@ use crate::{
         rotate::RotateOptions,
         writer::LogFile,
     },
-    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry, redis},
     upstream::resolve::Resolver,
 };
 
@@ -67,6 +67,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Registry>,
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
+    /// Connections to Redis.
+    pub(crate) redis: Arc<redis::Clients>,
     /// Where access lines go.
     pub(crate) access: LogFile,
     /// How logs are rotated while no plugin says otherwise.

@@ -7,6 +7,7 @@ mod conf;
 mod flow;
 mod instance;
 mod process;
+mod redis;
 mod request;
 mod response;
 pub(crate) mod socket;
@@ -39,6 +40,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     instance::register(core, table)?;
     process::register(core, table)?;
     sync::register(core, table)?;
+    redis::register(core, table)?;
     socket::register(core, table)
 }
 
