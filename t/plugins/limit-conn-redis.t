@@ -38,10 +38,11 @@ for i in 1 2 3; do
     curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/sleep1 &
 done
 sleep 0.5
-redis-cli zcard "$(redis-cli keys 'limit_conn:*')"
+key=$(redis-cli keys 'limit_conn:*')
+redis-cli zcard "$key"
 wait
 sleep 0.2
-redis-cli keys 'limit_conn:*' | wc -l
+redis-cli zcard "$key"
 --- response_body
 429
 2

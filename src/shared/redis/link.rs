@@ -96,8 +96,7 @@ impl Link {
             .set_pipeline_buffer_size(BUFFERED_MAX);
         let info = login_info(login).map_err(io::Error::other)?;
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) =
-            made.map_err(|error| io::Error::other(Error::of_link(&error)))?;
+        let (connection, driver) = made.map_err(io::Error::other)?;
         let state = Arc::new(State::default());
         let driver = tokio::spawn({
             let state = Arc::clone(&state);

@@ -225,6 +225,7 @@ async fn keep(node: Arc<Node>) {
 /// Connects again and again, until nobody wants it any more.
 async fn keep_up(node: &Node) {
     let mut wait = WAIT_MIN;
+    let mut lost_early = false;
     while !node.is_closed() {
         let started = Instant::now();
         let why = match timeout(CONNECT, node.open()).await {
@@ -233,9 +234,11 @@ async fn keep_up(node: &Node) {
                 if watch_over(node, &link, &address).await {
                     return;
                 }
-                // One that works for a moment only is not asked for again at once.
-                if started.elapsed() >= CHECK {
+                // What works for a moment only, twice in a row, is not tried again at once.
+                let early = started.elapsed() < CHECK;
+                if !early || !lost_early {
                     wait = WAIT_MIN;
+                    lost_early = early;
                     node.state.send_replace(State::Connecting);
                     continue;
                 }
