@@ -2,10 +2,12 @@
 
 use std::{
     io,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
 };
 
 use redis::{
@@ -13,7 +15,7 @@ use redis::{
     aio::MultiplexedConnection,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
     task::AbortHandle,
@@ -28,6 +30,10 @@ use super::{
 
 /// Calls that wait inside of the connection until it can write. More wait at its door.
 const BUFFERED_MAX: usize = 128;
+
+/// Bytes that a server may send before one of its answers is taken. The codec holds an answer
+/// until it is whole, whatever length the server announces.
+pub(super) const UNTAKEN_BYTES_MAX: usize = 64 << 20;
 
 /// Who to be.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +61,49 @@ struct State {
     ended: AtomicBool,
     /// Answers so far. They come in order, so that none for a while means a dead connection.
     replies: AtomicU64,
+    /// Bytes that came since an answer was taken.
+    untaken: AtomicUsize,
+}
+
+/// A stream that ends with an error when too much comes that is no answer.
+struct Bounded<S> {
+    stream: S,
+    state: Arc<State>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let came = buf.filled().len() - before;
+        if self.state.untaken.fetch_add(came, Ordering::Relaxed) > UNTAKEN_BYTES_MAX {
+            let why = format!("an answer above {} MiB", UNTAKEN_BYTES_MAX >> 20);
+            return Poll::Ready(Err(io::Error::other(why)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 impl Drop for Inner {
@@ -94,10 +143,11 @@ impl Link {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(BUFFERED_MAX);
+        let state = Arc::new(State::default());
+        let stream = Bounded { stream, state: Arc::clone(&state) };
         let info = login_info(login).map_err(io::Error::other)?;
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (connection, driver) = made.map_err(io::Error::other)?;
-        let state = Arc::new(State::default());
         let driver = tokio::spawn({
             let state = Arc::clone(&state);
             async move {
@@ -177,6 +227,7 @@ impl Link {
         match result {
             Ok(value) => {
                 self.0.state.replies.fetch_add(1, Ordering::Relaxed);
+                self.0.state.untaken.store(0, Ordering::Relaxed);
                 Ok(value)
             }
             Err(error) => Err(Error::of_link(&error)),

@@ -2,6 +2,7 @@
 //! after a while without calls.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,7 +26,10 @@ use super::{
 };
 
 /// How long connecting and logging in may take. A call may give up earlier.
-const CONNECT: Duration = Duration::from_secs(1);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// After this long callers no longer wait for a connection that is being made.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The wait after the first failed connect; it doubles up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -228,8 +232,8 @@ async fn keep_up(node: &Node) {
     let mut lost_early = false;
     while !node.is_closed() {
         let started = Instant::now();
-        let why = match timeout(CONNECT, node.open()).await {
-            Ok(Ok((link, address))) => {
+        let why = match open_in_time(node).await {
+            Ok((link, address)) => {
                 node.state.send_replace(State::Up(link.clone()));
                 if watch_over(node, &link, &address).await {
                     return;
@@ -244,10 +248,7 @@ async fn keep_up(node: &Node) {
                 }
                 format!("{address}: the connection was lost")
             }
-            Ok(Err(why)) => why,
-            Err(_) => {
-                format!("{}: no connection within {} ms", node.name, CONNECT.as_millis())
-            }
+            Err(why) => why,
         };
         node.state.send_replace(State::Down(Arc::from(why)));
         sleep(wait).await;
@@ -255,6 +256,21 @@ async fn keep_up(node: &Node) {
         if node.is_unused() {
             return;
         }
+    }
+}
+
+/// Opens the connection; tells the callers when that takes long.
+async fn open_in_time(node: &Node) -> Result<(Link, Address), String> {
+    let mut opening = pin!(node.open());
+    if let Ok(result) = timeout(PATIENCE, &mut opening).await {
+        return result;
+    }
+    let late =
+        |limit: Duration| format!("{}: no connection within {} ms", node.name, limit.as_millis());
+    node.state.send_replace(State::Down(Arc::from(late(PATIENCE))));
+    match timeout(CONNECT - PATIENCE, opening).await {
+        Ok(result) => result,
+        Err(_) => Err(late(CONNECT)),
     }
 }
 

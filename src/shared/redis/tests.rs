@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     Address, CALLS_MAX, Clients, Command, Error, Job, Options, Place, Reply, Script, Target,
+    link::UNTAKEN_BYTES_MAX,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -427,4 +428,40 @@ fn a_real_server_that_was_frozen_is_used_again() {
         assert!(Instant::now() < until, "it is not used again");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_hostile_answer_ends_the_connection_and_nothing_else() {
+    for answer in [
+        "*1000000000000\r\n:1\r\n",
+        "*9223372036854775807\r\n",
+        "$9223372036854775807\r\nx",
+        "%4611686018427387904\r\n+a\r\n",
+        ">1\r\n:1\r\n",
+        "$-2\r\n",
+        ":99999999999999999999\r\n",
+        "!-5\r\n",
+        "?\r\n",
+        "+\u{fffd}\r\n*1\r\n*1\r\n",
+    ] {
+        let fake = Fake::start(move |_| Says::Text(answer));
+        let target = fake.target();
+        let started = Instant::now();
+        let reply = ask(&target, &["GET", "a"], Duration::from_millis(200));
+        assert!(started.elapsed() < SECOND, "{answer:?} gave {reply:?}");
+    }
+    let deep = "*1\r\n".repeat(200_000);
+    let fake = Fake::start(move |_| Says::Owned(deep.clone()));
+    assert!(ask(&fake.target(), &["GET", "a"], SECOND).is_err());
+}
+
+#[test]
+fn an_answer_without_end_is_cut_at_the_bound() {
+    let fake = Fake::start(|_| {
+        let mut text = format!("${}\r\n", 2 * UNTAKEN_BYTES_MAX);
+        text.push_str(&"x".repeat(UNTAKEN_BYTES_MAX + (1 << 20)));
+        Says::Owned(text)
+    });
+    let error = ask(&fake.target(), &["GET", "a"], 30 * SECOND).unwrap_err();
+    assert!(matches!(error, Error::Broken(_)), "{error}");
 }
