@@ -144,7 +144,7 @@ local start
 
 
 -- Runs in one worker at a time. When Redis fails, what is left waits for the next round.
-local function tell_all(_, syncer)
+local function tell_all(premature, syncer)
     local dict, queue = syncer.dict, syncer.queue
     for _ = 1, dict:llen(queue) or 0 do
         local key = dict:rpop(queue)
@@ -161,7 +161,8 @@ local function tell_all(_, syncer)
         dict:delete("queued#" .. key)
     end
     dict:delete("timer#" .. queue)
-    if (dict:llen(queue) or 0) > 0 then
+    -- The code that follows starts its own timer.
+    if not premature and (dict:llen(queue) or 0) > 0 then
         start(syncer)
     end
 end
