@@ -127,6 +127,9 @@ local function make(fields)
         target.verify = fields.redis_ssl_verify == true
     end
 
+    -- Who waits for replicas holds up the calls behind it: it gets a connection of its own.
+    target.lane = (fields.redis_wait_replicas or 0) ~= 0 and "wait" or ""
+
     local raw
     raw, err = open(target)
     if not raw then
@@ -144,7 +147,9 @@ end
 -- `redis_cluster_nodes` (with `redis_cluster_ssl`, `redis_cluster_ssl_verify`) or `redis_host`
 -- (with `redis_port`). Further: `redis_username`, `redis_password`, `redis_database`,
 -- `redis_ssl`, `redis_ssl_verify`, `redis_timeout` (milliseconds, 1000). With a `policy` of
--- "redis", "redis-cluster" or "redis-sentinel" only its own fields count.
+-- "redis", "redis-cluster" or "redis-sentinel" only its own fields count. Who sends WAIT sets
+-- `redis_wait_replicas` to anything but 0: WAIT holds up all calls behind it, so these clients
+-- have a connection of their own.
 --
 -- Does not connect: that happens with the first call. The client of one table is made once,
 -- so its fields must not be changed afterwards.

@@ -68,7 +68,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
 type Fields<'f> = &'f mlua::Table;
 
 /// The fields that `core.redis` prepared: `mode`, `addresses`, `master`, `username`,
-/// `password`, `sentinel_username`, `sentinel_password`, `database`, `tls`, `verify`.
+/// `password`, `sentinel_username`, `sentinel_password`, `database`, `lane`, `tls`, `verify`.
 fn options_of(core: &Core, fields: Fields<'_>) -> mlua::Result<Result<Options, String>> {
     let mut addresses = Vec::new();
     for text in fields.get::<mlua::Table>("addresses")?.sequence_values::<String>() {
@@ -103,6 +103,7 @@ fn options_of(core: &Core, fields: Fields<'_>) -> mlua::Result<Result<Options, S
         username: fields.get("username")?,
         password: fields.get("password")?,
         database: fields.get("database")?,
+        lane: fields.get("lane")?,
         tls,
     }))
 }

@@ -119,6 +119,9 @@ pub struct Options {
     pub password: Option<String>,
     /// The number of the database; 0 in a cluster.
     pub database: i64,
+    /// Names a connection of its own to the same server, for calls that hold up those behind
+    /// them, such as `WAIT`. Usually empty.
+    pub lane: String,
     /// TLS, if it is to be used.
     pub tls: Option<Tls>,
 }

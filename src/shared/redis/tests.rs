@@ -104,7 +104,7 @@ fn read_command(reader: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
 }
 
 fn options(place: Place) -> Options {
-    Options { place, username: None, password: None, database: 0, tls: None }
+    Options { place, username: None, password: None, database: 0, lane: String::new(), tls: None }
 }
 
 fn address(port: u16) -> Address {
