@@ -11,6 +11,7 @@ use std::{
 
 use super::breaker::Limits;
 use super::host::socket::Network;
+use crate::shared::redis::Clients as RedisClients;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
@@ -19,7 +20,7 @@ use crate::{
         rotate::RotateOptions,
         writer::LogFile,
     },
-    shared::{counts::Counts, dicts::Dicts, metrics::Registry, redis},
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
     upstream::resolve::Resolver,
 };
 
@@ -68,7 +69,7 @@ pub(crate) struct Process {
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
     /// Connections to Redis.
-    pub(crate) redis: Arc<redis::Clients>,
+    pub(crate) redis: Arc<RedisClients>,
     /// Where access lines go.
     pub(crate) access: LogFile,
     /// How logs are rotated while no plugin says otherwise.

@@ -40,7 +40,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     instance::register(core, table)?;
     process::register(core, table)?;
     sync::register(core, table)?;
-    redis::register(core, table)?;
+    self::redis::register(core, table)?;
     socket::register(core, table)
 }
 
