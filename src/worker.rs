@@ -142,6 +142,8 @@ pub struct Common {
     pub metrics: Arc<crate::shared::metrics::Registry>,
     /// Counters.
     pub counts: Arc<Counts>,
+    /// Connections to Redis.
+    pub redis: Arc<crate::shared::redis::Clients>,
     /// Balancer state.
     pub balance: Arc<balance::Shared>,
     /// Name resolution.
@@ -163,6 +165,7 @@ impl Common {
             dicts: Arc::clone(&self.dicts),
             metrics: Arc::clone(&self.metrics),
             counts: Arc::clone(&self.counts),
+            redis: Arc::clone(&self.redis),
             access: self.access.clone(),
             rotation: self.rotation.clone(),
         }

@@ -27,6 +27,7 @@ local MODULES = {
     profile = "apisix.core.profile",
     protocol = "apisix.core.protocol",
     pubsub = "apisix.core.pubsub",
+    redis = "apisix.core.redis",
     request = "apisix.core.request",
     resolver = "apisix.core.resolver",
     response = "apisix.core.response",

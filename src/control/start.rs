@@ -394,6 +394,7 @@ fn common(
         dicts: Arc::new(Dicts::new(dicts)),
         metrics: Arc::new(Registry::new(metric_prefix(local), workers)),
         counts: Arc::new(Counts::new(workers)),
+        redis: Arc::default(),
         balance: Arc::new(balance::Shared::new(clock::now())),
         names: Names::new(resolve::Options {
             servers: local.dns_resolver.iter().filter_map(|server| server.parse().ok()).collect(),

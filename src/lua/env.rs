@@ -11,6 +11,7 @@ use std::{
 
 use super::breaker::Limits;
 use super::host::socket::Network;
+use crate::shared::redis::Clients as RedisClients;
 use crate::{
     config::Snapshot,
     exchange::{Exchange, vars},
@@ -67,6 +68,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Registry>,
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
+    /// Connections to Redis.
+    pub(crate) redis: Arc<RedisClients>,
     /// Where access lines go.
     pub(crate) access: LogFile,
     /// How logs are rotated while no plugin says otherwise.

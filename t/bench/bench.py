@@ -1,7 +1,7 @@
 """Measures moongate against nginx and prints Markdown tables. Started by t/bench/run.
 
 BENCH_ROUNDS (7), BENCH_SECONDS (2) per measurement, BENCH_ONLY (regular expression over the
-names of the parts: cpu, workers, routes, idle, start, live), BENCH_ROUTES (100000).
+names of the parts: cpu, shared, workers, routes, idle, start, live), BENCH_ROUTES (100000).
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import load
+import shared
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
@@ -145,6 +146,10 @@ class Bench:
                       ratio(values[mine], values[theirs]), bound)
         self.stop(nginx, ours, quiet)
         return table
+
+    def shared(self):
+        """A limit that is counted in Redis."""
+        return shared.measure(self, Table, SECONDS, GATEWAY_CPUS, LOAD_CPUS)
 
     def workers(self):
         """CPU per request of two workers against one, and how connections are shared out."""
@@ -306,7 +311,7 @@ def main():
         try:
             bench.nginx("upstream", 9700, LOAD_CPUS)
             tables = []
-            for part in ("cpu", "workers", "routes", "idle", "start", "live"):
+            for part in ("cpu", "shared", "workers", "routes", "idle", "start", "live"):
                 if re.search(ONLY, part):
                     print("== " + part, file=sys.stderr, flush=True)
                     tables.append(getattr(bench, part)())

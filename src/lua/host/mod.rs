@@ -8,6 +8,7 @@ mod flow;
 mod instance;
 mod process;
 mod protocol;
+mod redis;
 mod request;
 mod response;
 pub(crate) mod socket;
@@ -41,6 +42,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     process::register(core, table)?;
     protocol::register(core, table)?;
     sync::register(core, table)?;
+    self::redis::register(core, table)?;
     socket::register(core, table)
 }
 

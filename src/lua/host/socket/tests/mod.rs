@@ -73,6 +73,7 @@ impl Bench {
                 dicts: Arc::new(Dicts::new([])),
                 metrics: Arc::new(Registry::new("test_", 1)),
                 counts: Arc::new(Counts::new(1)),
+                redis: Arc::default(),
                 access: LogFile::off(),
                 rotation: RotateOptions::off(),
             },
