@@ -24,8 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["clock", "error", "limits"]),
     ("shared", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
-    ("codec", &["error", "limits"]),
-    ("exchange", &["clock", "config", "error", "fields", "http1", "log::stamp", "sys"]),
+    ("codec", &["clock", "error", "limits"]),
+    ("exchange", &["clock", "codec", "config", "error", "fields", "http1", "log::stamp", "sys"]),
     ("log", &["clock", "error", "exchange", "limits", "log::stamp"]),
     // The steps of a request, each unaware of the others but for a table it needs.
     ("route", &["config", "error", "exchange", "limits"]),
@@ -39,8 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "lua",
         &[
-            "clock", "config", "error", "exchange", "fields", "limits", "log", "parse", "route",
-            "shared", "sys", "upstream",
+            "clock", "codec", "config", "error", "exchange", "fields", "limits", "log", "parse",
+            "route", "shared", "sys", "upstream",
         ],
     ),
     ("phase", &["config", "error", "exchange", "log", "lua"]),
@@ -107,7 +107,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
         ],
     ),
-    ("cli", &["config", "control", "limits", "lua", "sys"]),
+    ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
     ("main", &["cli"]),
 ];
 
@@ -120,6 +120,7 @@ const UPWARD: &[(&str, &str)] = &[
 /// A crate, and the only modules that may name it.
 const DOORS: &[(&str, &[&str])] = &[
     ("mlua", &["lua"]),
+    ("aws_lc_rs", &["codec"]),
     ("hyper", &["accept", "control"]),
     ("hyper_util", &["accept", "control"]),
     ("h2", &["accept"]),

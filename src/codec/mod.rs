@@ -6,6 +6,8 @@
 //! [`Framing`], and the call turns the answer's frame into an HTTP answer. So a protocol knows
 //! nothing of sockets, and the upstream nothing of a protocol.
 
+pub mod sign;
+
 use std::{fmt, rc::Rc, time::Duration};
 
 /// Options and interface description of one plugin conf, checked: made once, used by many calls.

@@ -11,6 +11,7 @@ pub mod health;
 mod metric_family;
 mod metric_text;
 pub mod metrics;
+pub mod nonces;
 
 #[cfg(test)]
 mod dict_tests;

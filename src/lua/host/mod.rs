@@ -9,6 +9,7 @@ mod instance;
 mod process;
 mod request;
 mod response;
+mod sign;
 pub(crate) mod socket;
 mod sync;
 
@@ -39,6 +40,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     instance::register(core, table)?;
     process::register(core, table)?;
     sync::register(core, table)?;
+    sign::register(core, table)?;
     socket::register(core, table)
 }
 
