@@ -42,6 +42,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "body_sums", body_sums)?;
     state.host_function(table, "body_expect", body_expect)?;
     state.host_function(table, "body_matches", body_matches)?;
+    state.host_function(table, "body_present", body_present)?;
     state.host_function(table, "body_tampered", body_tampered)?;
     state.host_function(table, "nonce_insert", nonce_insert)?;
     state.host_function(table, "nonce_forget", nonce_forget)
@@ -376,7 +377,7 @@ fn body_matches(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
-/// `body_expect(claim, status)`: lets the body flow and checks it on its way; a body that is
+/// `body_expect(claim, status, bytes_max)`: lets the body flow and checks it on its way; a body that is
 /// there already is not. `true`: it flows. `false`: it is there, look at it.
 fn body_expect(frame: &mut Frame<'_>) -> Called {
     let claim = frame.need_object::<Read>(1, "body_expect")?;
@@ -385,7 +386,10 @@ fn body_expect(frame: &mut Frame<'_>) -> Called {
     let Bound::Digests(expected) = &claim.0.body else {
         return Err(Raise::new("the body has no digest that is signed"));
     };
-    let body = &mut frame.exchange()?.body;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let bytes_max = frame.need_num(3, "body_expect")?.max(1.0) as u64;
+    let x = frame.exchange()?;
+    let body = &mut x.body;
     let flows = body.present
         && body.held.is_none()
         && body.file.is_none()
@@ -399,8 +403,18 @@ fn body_expect(frame: &mut Frame<'_>) -> Called {
         }
         let hashing = Hashing::of(&expected);
         body.check = Some(Box::new(Check { hashing, expected: Some((expected, status)) }));
+        let bound = x.body_bytes_max.unwrap_or(body.bytes_max);
+        x.body_bytes_max = Some(if bound == 0 { bytes_max } else { bound.min(bytes_max) });
     }
     frame.push_bool(flows);
+    ONE
+}
+
+/// Whether there is a body.
+fn body_present(frame: &mut Frame<'_>) -> Called {
+    let body = &frame.exchange()?.body;
+    let present = body.present && body.length != Some(0);
+    frame.push_bool(present);
     ONE
 }
 
