@@ -3,10 +3,13 @@
 -- Counts in `access` and takes back in `log`. Requests above `conn` wait, those above `conn`
 -- and `burst` together get `rejected_code` (503) with `{"error_msg": rejected_msg}` if that
 -- is set. A counter that cannot be read gives 500, or lets the request pass with
--- `allow_degradation`. `policy` redis and redis-cluster are refused with the conf.
+-- `allow_degradation`. With `policy` redis, redis-cluster or redis-sentinel (which APISIX does
+-- not have here) the requests of all gateways count.
 local core = require("apisix.core")
 local counter = require("apisix.plugins.limit-conn.init")
 local redis_schema = require("apisix.utils.redis-schema")
+
+local pairs = pairs
 
 
 local function amount(bound)
@@ -27,7 +30,7 @@ local schema = {
         key_type = { type = "string", enum = { "var", "var_combination" }, default = "var" },
         policy = {
             type = "string",
-            enum = { "redis", "redis-cluster", "local" },
+            enum = { "redis", "redis-cluster", "redis-sentinel", "local" },
             default = "local",
         },
         rejected_code = { type = "integer", minimum = 200, maximum = 599, default = 503 },
@@ -50,14 +53,16 @@ local schema = {
         { required = { "conn", "burst", "default_conn_delay", "key" } },
         { required = { "default_conn_delay", "rules" } },
     },
-    encrypt_fields = { "redis_password" },
-    ["if"] = { properties = { policy = { enum = { "redis" } } } },
-    ["then"] = redis_schema.limit_conn_redis_schema,
-    ["else"] = {
-        ["if"] = { properties = { policy = { enum = { "redis-cluster" } } } },
-        ["then"] = redis_schema.limit_conn_redis_cluster_schema,
-    },
+    encrypt_fields = { "redis_password", "sentinel_password" },
 }
+
+for word, part in pairs(redis_schema.by_policy({
+    redis = redis_schema.limit_conn_redis_schema,
+    ["redis-cluster"] = redis_schema.limit_conn_redis_cluster_schema,
+    ["redis-sentinel"] = redis_schema.limit_conn_sentinel,
+})) do
+    schema[word] = part
+end
 
 local _M = {
     version = 0.1,
@@ -72,8 +77,8 @@ function _M.check_schema(conf)
     if not ok then
         return false, err
     end
-    if conf.policy ~= "local" then
-        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
+    if conf.policy == "redis-sentinel" and conf.redis_role == "slave" then
+        return false, "redis_role slave is not supported: requests must be written"
     end
     return true
 end

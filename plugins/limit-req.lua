@@ -3,12 +3,15 @@
 -- Runs in `access`. Requests above `rate` wait (unless `nodelay`); those above `rate` and
 -- `burst` together get `rejected_code` (503) with `{"error_msg": rejected_msg}` if that is
 -- set. A state that cannot be read gives 500, or lets the request pass with
--- `allow_degradation`. `policy` redis and redis-cluster are refused with the conf.
+-- `allow_degradation`. With `policy` redis, redis-cluster or redis-sentinel (which APISIX does
+-- not have here) all gateways fill one bucket.
 local core = require("apisix.core")
 local keys = require("moongate.limit_key")
 local limit_req = require("resty.limit.req")
-local redis_schema = require("apisix.utils.redis-schema").schema
+local redis_limiter = require("apisix.plugins.limit-req.redis")
+local redis_schema = require("apisix.utils.redis-schema")
 
+local pairs = pairs
 local setmetatable = setmetatable
 
 local DICT = "plugin-limit-req"
@@ -25,7 +28,7 @@ local schema = {
         key_type = { type = "string", enum = { "var", "var_combination" }, default = "var" },
         policy = {
             type = "string",
-            enum = { "redis", "redis-cluster", "local" },
+            enum = { "redis", "redis-cluster", "redis-sentinel", "local" },
             default = "local",
         },
         rejected_code = { type = "integer", minimum = 200, maximum = 599, default = 503 },
@@ -34,14 +37,16 @@ local schema = {
         allow_degradation = { type = "boolean", default = false },
     },
     required = { "rate", "burst", "key" },
-    encrypt_fields = { "redis_password" },
-    ["if"] = { properties = { policy = { enum = { "redis" } } } },
-    ["then"] = redis_schema.redis,
-    ["else"] = {
-        ["if"] = { properties = { policy = { enum = { "redis-cluster" } } } },
-        ["then"] = redis_schema["redis-cluster"],
-    },
+    encrypt_fields = { "redis_password", "sentinel_password" },
 }
+
+for word, part in pairs(redis_schema.by_policy({
+    redis = redis_schema.schema.redis,
+    ["redis-cluster"] = redis_schema.schema["redis-cluster"],
+    ["redis-sentinel"] = redis_schema.sentinel,
+})) do
+    schema[word] = part
+end
 
 local _M = {
     version = 0.1,
@@ -56,8 +61,8 @@ function _M.check_schema(conf)
     if not ok then
         return false, err
     end
-    if conf.policy ~= "local" then
-        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
+    if conf.policy == "redis-sentinel" and conf.redis_role == "slave" then
+        return false, "redis_role slave is not supported: a bucket must be written"
     end
     return true
 end
@@ -72,7 +77,11 @@ local function limiter_of(conf)
         return limiter
     end
     local err
-    limiter, err = limit_req.new(DICT, conf.rate, conf.burst)
+    if conf.policy == "local" then
+        limiter, err = limit_req.new(DICT, conf.rate, conf.burst)
+    else
+        limiter, err = redis_limiter.new(conf)
+    end
     limiters[conf] = limiter
     return limiter, err
 end

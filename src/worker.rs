@@ -143,6 +143,8 @@ pub struct Common {
     pub nonces: Arc<crate::shared::nonces::Nonces>,
     /// Counters.
     pub counts: Arc<Counts>,
+    /// Connections to Redis.
+    pub redis: Arc<crate::shared::redis::Clients>,
     /// Balancer state.
     pub balance: Arc<balance::Shared>,
     /// Name resolution.
@@ -165,6 +167,7 @@ impl Common {
             metrics: Arc::clone(&self.metrics),
             nonces: Arc::clone(&self.nonces),
             counts: Arc::clone(&self.counts),
+            redis: Arc::clone(&self.redis),
             access: self.access.clone(),
             rotation: self.rotation.clone(),
         }

@@ -26,6 +26,7 @@ use t::lib::Check;
 use t::lib::Client;
 use t::lib::Gateway;
 use t::lib::Process;
+use t::lib::Redis;
 use t::lib::Request;
 use t::lib::Upstream;
 
@@ -185,6 +186,7 @@ sub default_log_checks {
 # Brings upstream and gateway to what the block asks for. Returns why moongate did not start.
 sub prepare {
     my ($block) = @_;
+    t::lib::Redis::ensure("$ROOT/redis", scalar $block->redis) if defined $block->redis;
     my @objects = map { with_env(scalar $_) } grep { defined }
         scalar $block->apisix_yaml, scalar $block->apisix_json;
     $Upstream->ensure(

@@ -129,8 +129,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
     ("hickory_resolver", &["upstream"]),
-    ("tokio_rustls", &["lua", "sys", "upstream"]),
-    ("tokio", &["accept", "control", "gate", "lua", "sys", "upstream", "worker"]),
+    // The client of Redis has connections of its own: see src/shared/redis/mod.rs.
+    ("redis", &["shared"]),
+    ("tokio_rustls", &["lua", "shared", "sys", "upstream"]),
+    ("tokio", &["accept", "control", "gate", "lua", "shared", "sys", "upstream", "worker"]),
 ];
 
 /// Folders that may hold `unsafe`.

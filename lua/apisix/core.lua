@@ -28,6 +28,7 @@ local MODULES = {
     os = "apisix.core.os",
     profile = "apisix.core.profile",
     pubsub = "apisix.core.pubsub",
+    redis = "apisix.core.redis",
     request = "apisix.core.request",
     resolver = "apisix.core.resolver",
     response = "apisix.core.response",

@@ -3,6 +3,7 @@
 local core = require("apisix.core")
 local keys = require("moongate.limit_key")
 local limit_conn = require("resty.limit.conn")
+local redis_limiter = require("apisix.plugins.limit-conn.redis")
 
 local floor = math.floor
 local ipairs = ipairs
@@ -72,7 +73,11 @@ local function limiter_of(rule, conn, burst, conf)
     local limiter = limiters[rule]
     if not limiter then
         local err
-        limiter, err = limit_conn.new(DICT, conn, burst, conf.default_conn_delay)
+        if conf.policy and conf.policy ~= "local" then
+            limiter, err = redis_limiter.new(conf, conn, burst)
+        else
+            limiter, err = limit_conn.new(DICT, conn, burst, conf.default_conn_delay)
+        end
         if not limiter then
             return nil, err
         end
@@ -108,7 +113,7 @@ local function enter(conf, ctx, rule, value, conn, burst)
     end
 
     local key = keys.full(conf, ctx, value)
-    local delay, reason = limiter:incoming(key, true)
+    local delay, reason, ticket = limiter:incoming(key, true)
     if not delay then
         if reason == "rejected" then
             return refuse(conf)
@@ -121,7 +126,13 @@ local function enter(conf, ctx, rule, value, conn, burst)
         entered = {}
         ctx.limit_conn = entered
     end
-    entered[#entered + 1] = { limiter = limiter, key = key, delay = delay, conf = conf }
+    entered[#entered + 1] = {
+        limiter = limiter,
+        key = key,
+        ticket = ticket,
+        delay = delay,
+        conf = conf,
+    }
     if delay >= DELAY_MIN then
         core.sleep(delay)
     end
@@ -191,7 +202,7 @@ function _M.decrease(conf, ctx)
     for _, entry in ipairs(entered) do
         local latency = latency_of(entry, ctx)
         core.log.debug("request latency is ", latency)
-        local count, err = entry.limiter:leaving(entry.key, latency)
+        local count, err = entry.limiter:leaving(entry.key, latency, entry.ticket)
         if not count then
             core.log.error("failed to record the connection leaving request: ", err)
         end

@@ -15,11 +15,20 @@ local BOTH = "count/time_window and rules cannot be specified at the same time"
 
 local group_confs = core.lrucache.new({ type = "plugin" })
 
--- The fields that all confs of a group must agree on. Written down before the gateway adds
--- its own to the schema.
-local shared_fields = {}
-for field in pairs(schemas.schema.properties) do
-    shared_fields[#shared_fields + 1] = field
+-- Policy -> the fields that all confs of a group must agree on. Written down before the
+-- gateway adds its own to the schema.
+local shared_fields = { ["local"] = {} }
+for policy in pairs(schemas.policies) do
+    shared_fields[policy] = {}
+end
+for policy, fields in pairs(shared_fields) do
+    for field in pairs(schemas.schema.properties) do
+        fields[#fields + 1] = field
+    end
+    local own = schemas.policies[policy]
+    for field in pairs(own and own.properties or {}) do
+        fields[#fields + 1] = field
+    end
 end
 
 
@@ -37,7 +46,7 @@ local function check_group(conf)
     end
 
     local first = group_confs(conf.group, "", same, conf)
-    for _, field in ipairs(shared_fields) do
+    for _, field in ipairs(shared_fields[conf.policy]) do
         if not core.table.deep_eq(first[field], conf[field]) then
             core.log.error("previous limit-count group ", conf.group, " conf: ",
                            core.json.encode(first))
@@ -62,6 +71,14 @@ local function check_sync_interval(conf)
         return false, "sync_interval should be smaller than time_window"
     end
     return true
+end
+
+
+local function check_redis(conf)
+    if conf.policy == "redis-sentinel" and conf.redis_role == "slave" then
+        return false, "redis_role slave is not supported: a counter must be written"
+    end
+    return check_sync_interval(conf)
 end
 
 
@@ -99,11 +116,10 @@ return function(conf, schema_type)
     end
 
     if conf.policy ~= "local" then
-        ok, err = check_sync_interval(conf)
+        ok, err = check_redis(conf)
         if not ok then
             return false, err
         end
-        return false, "policy " .. conf.policy .. " is not supported by moongate yet"
     end
     ok, err = check_rules(conf.rules)
     if not ok then

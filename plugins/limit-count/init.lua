@@ -1,7 +1,9 @@
 --- Counting requests: the part of limit-count that other plugins use too.
 -- @module apisix.plugins.limit-count.init
 local core = require("apisix.core")
+local counters = require("apisix.plugins.limit-count.redis")
 local dashed = require("moongate.api.names").dashed
+local delayed = require("apisix.plugins.limit-count.delayed")
 local host = require("moongate.host")
 local keys = require("moongate.limit_key")
 local plugin = require("apisix.plugin")
@@ -13,11 +15,14 @@ local find = string.find
 local floor = math.floor
 local gsub = string.gsub
 local ipairs = ipairs
+local new_client = core.redis.new
 local pairs = pairs
 local plugin_metadata = plugin.plugin_metadata
 local resolve_var = core.utils.resolve_var
 local set_headers = host.resp_set_numbers
+local phase = host.phase
 local setmetatable = setmetatable
+local timer_at = ngx.timer.at
 local tonumber = tonumber
 local tostring = tostring
 local type = type
@@ -27,6 +32,14 @@ local DEFAULT_HEADERS = {
     remaining_header = "X-RateLimit-Remaining",
     reset_header = "X-RateLimit-Reset",
 }
+
+-- Redis is asked for every request.
+local DIRECT_SYNC = -1
+
+-- What a counter in Redis holds: the requests so far.
+local FORMAT = "v1"
+
+local INTEGER_MAX = 2 ^ 53 - 1
 
 local _M = {
     check_schema = require("apisix.plugins.limit-count.check"),
@@ -149,18 +162,59 @@ local function dict_of(plugin_name)
 end
 
 
+-- Counts in Redis, or here until the next exchange with it if there is a `ctx`.
+local function count_shared(conf, rule, plugin_name, key, cost, ctx)
+    local client, err = new_client(conf)
+    if not client then
+        return nil, err
+    end
+    -- The format of the value is part of the key: see APISIX's upgrade notes of limit-count.
+    key = "plugin-" .. plugin_name .. ":" .. FORMAT .. ":" .. key
+    local interval = conf.sync_interval or DIRECT_SYNC
+    -- A window that is shorter than the interval has nothing to delay.
+    if ctx and interval ~= DIRECT_SYNC and interval < rule.time_window then
+        local owner = "delayed#" .. (conf.group or keys.full(conf, ctx, ""))
+        return delayed.count(conf, rule, dict_of(plugin_name), client, owner, key, cost)
+    end
+    local count = counters.windows[conf.window_type] or counters.windows.fixed
+    return count(client, key, cost, rule.count, rule.time_window)
+end
+
+
+local function count_later(_, conf, rule, plugin_name, key, cost)
+    local allowed, err = count_shared(conf, rule, plugin_name, key, cost)
+    if not allowed and err ~= "rejected" then
+        core.log.error("failed to sync limit count in log phase: ", err)
+    end
+end
+
+
+local function count_here(conf, rule, plugin_name, key, cost)
+    local count = windows[conf.window_type] or windows.fixed
+    return count(dict_of(plugin_name), key, cost, rule.count, rule.time_window)
+end
+
+
 local function run(conf, rule, ctx, plugin_name, cost, dry_run)
-    local dict = dict_of(plugin_name)
-    if not dict then
+    if not dict_of(plugin_name) then
         core.log.error("failed to fetch limit.count object: shared dict not found")
         return failed(conf, 500)
     end
 
     local key = keys.value(rule.key, rule.key_type, ctx.var)
     key = conf.group and conf.group .. ":" .. key or keys.full(conf, ctx, key)
-    local count = windows[conf.window_type] or windows.fixed
-    local allowed, remaining, reset = count(dict, key, dry_run and 0 or cost, rule.count,
-                                            rule.time_window)
+    local is_shared = conf.policy and conf.policy ~= "local"
+    if is_shared and phase() == "log" then
+        local ok, err = timer_at(0, count_later, conf, rule, plugin_name, key,
+                                 dry_run and 0 or cost)
+        if not ok then
+            core.log.error("failed to schedule timer: ", err)
+        end
+        return
+    end
+    local count = is_shared and count_shared or count_here
+    local allowed, remaining, reset = count(conf, rule, plugin_name, key, dry_run and 0 or cost,
+                                            ctx)
     if dry_run and allowed and remaining < cost then
         allowed, remaining = nil, "rejected"
     end
@@ -201,6 +255,12 @@ local function number_of(value, vars)
     end
     if number <= 0 or number == 1 / 0 then
         return nil, "resolved value must be a positive number, got: " .. text
+    end
+    if number ~= floor(number) then
+        return nil, "resolved value must be an integer, got: " .. text
+    end
+    if number > INTEGER_MAX then
+        return nil, "resolved value exceeds safe integer range (2^53-1), got: " .. text
     end
     return number
 end

@@ -9,53 +9,12 @@ local function amount()
 end
 
 
-local sentinel_address = {
-    type = "object",
-    properties = {
-        host = { type = "string", minLength = 2 },
-        port = { type = "integer", minimum = 1, maximum = 65535 },
-    },
-    required = { "host", "port" },
-    additionalProperties = false,
-}
-
 --- Policy -> the fields that only it has.
 local policies = deepcopy(redis_schema.schema)
-
-policies["redis-sentinel"] = {
-    properties = {
-        redis_sentinels = { type = "array", minItems = 1, items = sentinel_address },
-        redis_master_name = { type = "string", minLength = 1 },
-        redis_role = { type = "string", enum = { "master", "slave" }, default = "master" },
-        redis_connect_timeout = { type = "integer", minimum = 1, default = 1000 },
-        redis_read_timeout = { type = "integer", minimum = 1, default = 1000 },
-        redis_keepalive_timeout = { type = "integer", minimum = 1, default = 60000 },
-        redis_database = { type = "integer", minimum = 0, default = 0 },
-        redis_username = { type = "string", minLength = 1 },
-        redis_password = { type = "string", minLength = 0 },
-        sentinel_username = { type = "string", minLength = 1 },
-        sentinel_password = { type = "string", minLength = 0 },
-    },
-    required = { "redis_sentinels", "redis_master_name" },
-}
+policies["redis-sentinel"] = redis_schema.sentinel
 
 
--- `if policy is the first name then its fields, else the same for the rest`.
-local function by_policy(names, at)
-    local name = names[at]
-    if not name then
-        return nil
-    end
-    local branch = {
-        ["if"] = { properties = { policy = { enum = { name } } } },
-        ["then"] = policies[name],
-    }
-    branch["else"] = by_policy(names, at + 1)
-    return branch
-end
-
-
-local schema = by_policy({ "redis", "redis-cluster", "redis-sentinel" }, 1)
+local schema = redis_schema.by_policy(policies)
 
 schema.type = "object"
 schema.encrypt_fields = { "redis_password", "sentinel_password" }

@@ -395,6 +395,7 @@ fn common(
         metrics: Arc::new(Registry::new(metric_prefix(local), workers)),
         nonces: Arc::default(),
         counts: Arc::new(Counts::new(workers)),
+        redis: Arc::default(),
         balance: Arc::new(balance::Shared::new(clock::now())),
         names: Names::new(resolve::Options {
             servers: local.dns_resolver.iter().filter_map(|server| server.parse().ok()).collect(),

@@ -19,7 +19,7 @@ use crate::{
         rotate::RotateOptions,
         writer::LogFile,
     },
-    shared::{counts::Counts, dicts::Dicts, metrics::Registry, nonces::Nonces},
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry, nonces::Nonces, redis},
     upstream::resolve::Resolver,
 };
 
@@ -69,6 +69,8 @@ pub(crate) struct Process {
     pub(crate) nonces: Arc<Nonces>,
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
+    /// Connections to Redis.
+    pub(crate) redis: Arc<redis::Clients>,
     /// Where access lines go.
     pub(crate) access: LogFile,
     /// How logs are rotated while no plugin says otherwise.

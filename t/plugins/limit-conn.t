@@ -102,32 +102,7 @@ property "default_conn_delay" validation failed
 
 
 
-=== TEST 5: redis is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-conn:
-        conn: 1
-        burst: 0
-        default_conn_delay: 0.1
-        key: remote_addr
-        policy: redis
-        redis_host: 127.0.0.1
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis is not supported by moongate yet
-
-
-
-=== TEST 6: rules without a key
+=== TEST 5: rules without a key
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -149,7 +124,7 @@ property "key" is required
 
 
 
-=== TEST 7: one at a time
+=== TEST 6: one at a time
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -173,7 +148,7 @@ hello world
 
 
 
-=== TEST 8: one after another on one connection
+=== TEST 7: one after another on one connection
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -195,7 +170,7 @@ routes:
 
 
 
-=== TEST 9: three at once, one passes
+=== TEST 8: three at once, one passes
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -218,7 +193,7 @@ routes:
 
 
 
-=== TEST 10: they were counted out: again one passes
+=== TEST 9: they were counted out: again one passes
 --- exec
 { for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/limit_conn & done; wait; } |
     sort | tr '\n' ' '
@@ -227,7 +202,7 @@ routes:
 
 
 
-=== TEST 11: all pass with enough room
+=== TEST 10: all pass with enough room
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -250,7 +225,7 @@ routes:
 
 
 
-=== TEST 12: within the burst they wait
+=== TEST 11: within the burst they wait
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -272,7 +247,7 @@ routes:
 
 
 
-=== TEST 13: code and message of the refusal
+=== TEST 12: code and message of the refusal
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -297,7 +272,7 @@ curl -s -w '%{http_code}' http://127.0.0.1:1984/limit_conn; wait
 
 
 
-=== TEST 14: each value of a header is counted apart
+=== TEST 13: each value of a header is counted apart
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -320,7 +295,7 @@ routes:
 
 
 
-=== TEST 15: a client that goes away is counted out
+=== TEST 14: a client that goes away is counted out
 --- apisix_yaml
 routes:
   - uri: "/limit_conn"
@@ -345,7 +320,7 @@ curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:1984/limit_conn
 
 
 
-=== TEST 16: numbers from the client that are none
+=== TEST 15: numbers from the client that are none
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -373,7 +348,7 @@ failed to get limit conn rules: resolved value must be an integer, got: 1.5
 
 
 
-=== TEST 17: rules: one per header
+=== TEST 16: rules: one per header
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -398,7 +373,7 @@ failed to get limit conn rules: no rule applies
 
 
 
-=== TEST 18: rules: none applies, and that is allowed
+=== TEST 17: rules: none applies, and that is allowed
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -422,7 +397,7 @@ failed to get limit conn rules: no rule applies
 
 
 
-=== TEST 19: a huge value
+=== TEST 18: a huge value
 --- apisix_yaml
 routes:
   - uri: "/hello"

@@ -207,78 +207,7 @@ then clause did not match
 
 
 
-=== TEST 10: redis is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-count:
-        count: 2
-        time_window: 60
-        policy: redis
-        redis_host: 127.0.0.1
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis is not supported by moongate yet
-
-
-
-=== TEST 11: redis-cluster is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-count:
-        count: 2
-        time_window: 60
-        policy: redis-cluster
-        redis_cluster_nodes: ["127.0.0.1:5000"]
-        redis_cluster_name: c
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis-cluster is not supported by moongate yet
-
-
-
-=== TEST 12: redis-sentinel is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-count:
-        count: 2
-        time_window: 60
-        policy: redis-sentinel
-        redis_sentinels: [{host: "127.0.0.1", port: 26379}]
-        redis_master_name: m
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis-sentinel is not supported by moongate yet
-
-
-
-=== TEST 13: a sync_interval that is too short
+=== TEST 10: a sync_interval that is too short
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -302,7 +231,7 @@ sync_interval should not be smaller than 0.1
 
 
 
-=== TEST 14: two pass, the third is refused
+=== TEST 11: two pass, the third is refused
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -324,7 +253,7 @@ routes:
 
 
 
-=== TEST 15: the client is told where it stands
+=== TEST 12: the client is told where it stands
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -348,7 +277,7 @@ hello world
 
 
 
-=== TEST 16: and the next time too
+=== TEST 13: and the next time too
 --- request
 GET /hello
 --- response_headers
@@ -358,7 +287,7 @@ X-RateLimit-Reset: (60|59(\.\d+)?)
 
 
 
-=== TEST 17: code and message of the refusal
+=== TEST 14: code and message of the refusal
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -384,7 +313,7 @@ routes:
 
 
 
-=== TEST 18: no headers when they are not wanted
+=== TEST 15: no headers when they are not wanted
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -407,7 +336,7 @@ routes:
 
 
 
-=== TEST 19: each value of a header has its counter
+=== TEST 16: each value of a header has its counter
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -430,7 +359,7 @@ routes:
 
 
 
-=== TEST 20: a missing value counts by address
+=== TEST 17: a missing value counts by address
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -453,7 +382,7 @@ The value of the configured key is empty, use client IP instead
 
 
 
-=== TEST 21: several variables together
+=== TEST 18: several variables together
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -477,7 +406,7 @@ routes:
 
 
 
-=== TEST 22: a constant counts everybody together
+=== TEST 19: a constant counts everybody together
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -501,7 +430,7 @@ routes:
 
 
 
-=== TEST 23: the window ends
+=== TEST 20: the window ends
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -522,7 +451,7 @@ routes:
 
 
 
-=== TEST 24: and a new one begins
+=== TEST 21: and a new one begins
 --- request
 GET /hello
 --- response_headers
@@ -530,7 +459,7 @@ X-RateLimit-Remaining: 0
 
 
 
-=== TEST 25: count and window from variables
+=== TEST 22: count and window from variables
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -553,7 +482,7 @@ routes:
 
 
 
-=== TEST 26: a count from the client that is no number
+=== TEST 23: a count from the client that is no number
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -578,7 +507,7 @@ failed to get rate limit rules: resolved value must be a positive number, got: -
 
 
 
-=== TEST 27: a group counts two routes together
+=== TEST 24: a group counts two routes together
 --- apisix_yaml
 routes:
   - id: 1
@@ -599,7 +528,7 @@ routes:
 
 
 
-=== TEST 28: without a group they count apart
+=== TEST 25: without a group they count apart
 --- apisix_yaml
 routes:
   - id: 1
@@ -620,7 +549,7 @@ routes:
 
 
 
-=== TEST 29: a conf in a service counts for all its routes
+=== TEST 26: a conf in a service counts for all its routes
 --- apisix_yaml
 services:
   - id: 1
@@ -638,7 +567,7 @@ routes:
 
 
 
-=== TEST 30: a conf of a consumer counts on all routes
+=== TEST 27: a conf of a consumer counts on all routes
 --- apisix_yaml
 consumers:
   - username: jack
@@ -664,7 +593,7 @@ Apikey: secret
 
 
 
-=== TEST 31: rules: every one that applies counts
+=== TEST 28: rules: every one that applies counts
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -690,7 +619,7 @@ routes:
 
 
 
-=== TEST 32: rules: none applies
+=== TEST 29: rules: none applies
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -711,7 +640,7 @@ failed to get rate limit rules
 
 
 
-=== TEST 33: rules: none applies, and that is allowed
+=== TEST 30: rules: none applies, and that is allowed
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -734,7 +663,7 @@ failed to get rate limit rules
 
 
 
-=== TEST 34: a sliding window
+=== TEST 31: a sliding window
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -755,7 +684,7 @@ routes:
 
 
 
-=== TEST 35: header names from metadata
+=== TEST 32: header names from metadata
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -778,7 +707,7 @@ X-T: 60
 
 
 
-=== TEST 36: a huge value, control bytes and a repeated header
+=== TEST 33: a huge value, control bytes and a repeated header
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -801,7 +730,7 @@ routes:
 
 
 
-=== TEST 37: workers count together
+=== TEST 34: workers count together
 --- apisix_yaml
 routes:
   - uri: "/hello"

@@ -121,56 +121,7 @@ property "key_type" validation failed
 
 
 
-=== TEST 6: redis is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-req:
-        rate: 1
-        burst: 1
-        key: remote_addr
-        policy: redis
-        redis_host: 127.0.0.1
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis is not supported by moongate yet
-
-
-
-=== TEST 7: redis-cluster is refused by name
---- apisix_yaml
-routes:
-  - uri: "/hello"
-    plugins:
-      limit-req:
-        rate: 1
-        burst: 1
-        key: remote_addr
-        policy: redis-cluster
-        redis_cluster_nodes: ["127.0.0.1:5000"]
-        redis_cluster_name: c
-    upstream:
-      type: roundrobin
-      nodes:
-        "127.0.0.1:1980": 1
-#END
---- request
-GET /hello
---- error_code: 404
---- error_log
-policy redis-cluster is not supported by moongate yet
-
-
-
-=== TEST 8: slow traffic passes
+=== TEST 6: slow traffic passes
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -193,7 +144,7 @@ hello world
 
 
 
-=== TEST 9: what is above rate and burst is refused
+=== TEST 7: what is above rate and burst is refused
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -214,7 +165,7 @@ routes:
 
 
 
-=== TEST 10: code and message
+=== TEST 8: code and message
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -239,7 +190,7 @@ routes:
 
 
 
-=== TEST 11: a request within the burst waits
+=== TEST 9: a request within the burst waits
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -261,7 +212,7 @@ curl -s -o /dev/null -w '%{http_code} %{time_total}' http://127.0.0.1:1984/hello
 
 
 
-=== TEST 12: and does not wait with nodelay
+=== TEST 10: and does not wait with nodelay
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -284,7 +235,7 @@ curl -s -o /dev/null -w '%{http_code} %{time_total}' http://127.0.0.1:1984/hello
 
 
 
-=== TEST 13: each value of a header has its bucket
+=== TEST 11: each value of a header has its bucket
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -307,7 +258,7 @@ routes:
 
 
 
-=== TEST 14: several variables together
+=== TEST 12: several variables together
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -331,7 +282,7 @@ routes:
 
 
 
-=== TEST 15: a missing value counts by address
+=== TEST 13: a missing value counts by address
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -354,7 +305,7 @@ The value of the configured key is empty, use client IP instead
 
 
 
-=== TEST 16: a huge value and a repeated header
+=== TEST 14: a huge value and a repeated header
 --- apisix_yaml
 routes:
   - uri: "/hello"
@@ -379,7 +330,7 @@ routes:
 
 
 
-=== TEST 17: workers count together
+=== TEST 15: workers count together
 --- apisix_yaml
 routes:
   - uri: "/hello"

@@ -48,9 +48,65 @@ local function with_key_ttl(base)
 end
 
 
+local sentinel = {
+    properties = {
+        redis_sentinels = {
+            type = "array",
+            minItems = 1,
+            items = {
+                type = "object",
+                properties = {
+                    host = { type = "string", minLength = 2 },
+                    port = { type = "integer", minimum = 1, maximum = 65535 },
+                },
+                required = { "host", "port" },
+                additionalProperties = false,
+            },
+        },
+        redis_master_name = { type = "string", minLength = 1 },
+        redis_role = { type = "string", enum = { "master", "slave" }, default = "master" },
+        redis_connect_timeout = { type = "integer", minimum = 1, default = 1000 },
+        redis_read_timeout = { type = "integer", minimum = 1, default = 1000 },
+        redis_keepalive_timeout = { type = "integer", minimum = 1, default = 60000 },
+        redis_database = { type = "integer", minimum = 0, default = 0 },
+        redis_username = { type = "string", minLength = 1 },
+        redis_password = { type = "string", minLength = 0 },
+        sentinel_username = { type = "string", minLength = 1 },
+        sentinel_password = { type = "string", minLength = 0 },
+    },
+    required = { "redis_sentinels", "redis_master_name" },
+}
+
+local POLICIES = { "redis", "redis-cluster", "redis-sentinel" }
+
+
+-- `if policy is this one then its fields, else the same for the rest`.
+local function by_policy(policies, at)
+    local name = POLICIES[at]
+    if not name then
+        return nil
+    end
+    local branch = {
+        ["if"] = { properties = { policy = { enum = { name } } } },
+        ["then"] = policies[name],
+    }
+    branch["else"] = by_policy(policies, at + 1)
+    return branch
+end
+
+
 return {
     --- Policy name -> schema fragment.
     schema = schema,
     limit_conn_redis_schema = with_key_ttl(schema.redis),
     limit_conn_redis_cluster_schema = with_key_ttl(schema["redis-cluster"]),
+    --- The fragment of the policy redis-sentinel.
+    sentinel = sentinel,
+    limit_conn_sentinel = with_key_ttl(sentinel),
+    --- `if`, `then` and `else` of a schema whose fields depend on its `policy`.
+    -- @tparam table policies policy name -> fragment
+    -- @treturn table
+    by_policy = function(policies)
+        return by_policy(policies, 1)
+    end,
 }

@@ -7,6 +7,7 @@ mod conf;
 mod flow;
 mod instance;
 mod process;
+mod redis;
 mod request;
 mod response;
 mod sign;
@@ -41,6 +42,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     process::register(core, table)?;
     sync::register(core, table)?;
     sign::register(core, table)?;
+    redis::register(core, table)?;
     socket::register(core, table)
 }
 

@@ -65,8 +65,12 @@ pub(crate) enum Value {
     Num(f64),
     /// A string.
     Str(Vec<u8>),
+    /// `ngx.null`.
+    Null,
     /// Anything, kept by the registry.
     Ref(Rc<Ref>),
+    /// An array.
+    List(Vec<Value>),
     /// An array of records with string keys, as DNS answers are.
     Records(Vec<Vec<(&'static str, Value)>>),
 }
@@ -156,8 +160,27 @@ impl Co {
             Value::Bool(value) => self.push_bool(*value),
             Value::Num(value) => self.push_num(*value),
             Value::Str(value) => self.push_str(value),
+            Value::Null => self.push_null(),
             Value::Ref(value) => self.push_ref(value),
+            Value::List(values) => self.push_list(values),
             Value::Records(records) => self.push_records(records),
+        }
+    }
+
+    fn push_null(&self) {
+        self.room(1);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushlightuserdata(self.lua, std::ptr::null_mut()) };
+    }
+
+    fn push_list(&self, values: &[Value]) {
+        self.room(2);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_createtable(self.lua, c_int::try_from(values.len()).unwrap_or(0), 0) };
+        for (value, n) in values.iter().zip(1..) {
+            self.push(value);
+            // SAFETY: the stack ends with the array and the value.
+            unsafe { ffi::lua_rawseti(self.lua, -2, n) };
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{
         },
         slot,
     },
+    upstream::tls::TlsClient,
 };
 
 pub(crate) use handles::{Owner, Sockets};
@@ -46,6 +47,17 @@ const RECEIVE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub(crate) struct Network {
     pools: pool::Pools,
     tls: tls::Clients,
+}
+
+impl Network {
+    /// What shakes hands without a certificate of ours.
+    ///
+    /// # Errors
+    ///
+    /// When the authorities to trust cannot be read.
+    pub(super) fn tls_client(&self, core: &Core, verify: bool) -> Result<TlsClient, String> {
+        self.tls.client(core, verify, None)
+    }
 }
 
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {

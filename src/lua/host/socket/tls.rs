@@ -58,7 +58,7 @@ type Key = (bool, Option<Rc<Identity>>);
 pub(super) struct Clients(RefCell<HashMap<Key, TlsClient>>);
 
 impl Clients {
-    fn client(
+    pub(super) fn client(
         &self,
         core: &Core,
         verify: bool,

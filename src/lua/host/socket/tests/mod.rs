@@ -74,6 +74,7 @@ impl Bench {
                 metrics: Arc::new(Registry::new("test_", 1)),
                 nonces: Arc::default(),
                 counts: Arc::new(Counts::new(1)),
+                redis: Arc::default(),
                 access: LogFile::off(),
                 rotation: RotateOptions::off(),
             },

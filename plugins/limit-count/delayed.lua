@@ -1,0 +1,250 @@
+--- Counting here and telling Redis every `sync_interval` seconds.
+--
+-- A process knows, for each key, what all processes together used up when it last asked, and
+-- counts what it lets through since then. Its first request of a window asks Redis; after
+-- that nobody waits. So the limit may be exceeded by what the other processes let through in
+-- one interval. While Redis is gone a process holds the limit by itself.
+--
+-- In the dictionary, which all workers share, a window of a key has four entries that end
+-- with it: `own` counts what was let through here, `told` what of it Redis knows, `others`
+-- what it had besides, and `window` is the name of the other three, with the end.
+-- @module apisix.plugins.limit-count.delayed
+local core = require("apisix.core")
+local counters = require("apisix.plugins.limit-count.redis")
+local local_windows = require("apisix.plugins.limit-count.window")
+
+local ceil = math.ceil
+local count_in_redis = counters.count
+local find = string.find
+local floor = math.floor
+local max = math.max
+local now = ngx.now
+local setmetatable = setmetatable
+local sub = string.sub
+local timer_at = ngx.timer.at
+local tonumber = tonumber
+
+-- Keys that wait for the next exchange at most. One more is told with its next request.
+local QUEUE_MAX = 10000
+
+-- What an entry lives longer than its window, so that its last count is still told.
+local GRACE = 1
+
+local _M = {}
+
+-- Conf -> rule index -> the name of its queue and what is needed to tell Redis.
+local syncers = setmetatable({}, { __mode = "k" })
+
+
+local function syncer_of(conf, rule, dict, client, owner)
+    local by_rule = syncers[conf]
+    if not by_rule then
+        by_rule = {}
+        syncers[conf] = by_rule
+    end
+    local syncer = by_rule[rule.index]
+    if not syncer or syncer.limit ~= rule.count or syncer.window ~= rule.time_window then
+        syncer = {
+            dict = dict,
+            client = client,
+            interval = conf.sync_interval,
+            limit = rule.count,
+            window = rule.time_window,
+            window_type = conf.window_type,
+            queue = owner .. "#" .. rule.index .. "#" .. rule.count .. "#" .. rule.time_window,
+        }
+        by_rule[rule.index] = syncer
+    end
+    return syncer
+end
+
+
+-- The window that is open for a key: its name, its end, and the counter of the window before.
+local function open_window(dict, key)
+    local text = dict:get("window#" .. key)
+    if not text then
+        return nil
+    end
+    -- The name is last: it has the client's words in it.
+    local first = find(text, "|", 1, true)
+    local second = find(text, "|", first + 1, true)
+    return sub(text, second + 1), tonumber(sub(text, 1, first - 1)),
+           tonumber(sub(text, first + 1, second - 1))
+end
+
+
+-- What of the window before still counts, `left` seconds before the end of this one.
+local function carried(syncer, before, left)
+    return before * left / syncer.window
+end
+
+
+-- Tells Redis of `cost` requests and begins a window with what it answers.
+local function begin(syncer, key, cost)
+    local dict = syncer.dict
+    local sliding = syncer.window_type == "sliding"
+    -- The window ends here no later than there.
+    local asked = now()
+    local answer, err = count_in_redis(syncer.client, syncer.window_type, key, cost,
+                                       syncer.limit, syncer.window)
+    if not answer then
+        return nil, err
+    end
+    local counted, used, before, left = answer[1], answer[2], answer[3], answer[4] / 1000
+    if left > 0 then
+        local finish = asked + left
+        local name = key .. "#" .. core.id.gen_uuid_v4()
+        local life = left + GRACE
+        dict:set("others#" .. name, used, life)
+        local first = dict:add("window#" .. key, finish .. "|" .. before .. "|" .. name, left)
+        if not first and counted == 1 then
+            -- Another worker was faster: what it asked did not have this request.
+            local open = open_window(dict, key)
+            if open then
+                dict:incr("others#" .. open, cost, 0, life)
+            end
+        end
+    end
+    local remaining = syncer.limit - used
+    if sliding then
+        remaining = floor(remaining - carried(syncer, before, left))
+    end
+    if counted == 0 or remaining < 0 and not sliding then
+        return nil, "rejected", left
+    end
+    return 0, remaining, left
+end
+
+
+-- Tells Redis what was let through in the open window of a key since it was last told.
+local function tell(syncer, key)
+    local dict = syncer.dict
+    local name, finish = open_window(dict, key)
+    if not name then
+        return true
+    end
+    local own = dict:get("own#" .. name) or 0
+    local delta = max(own - (dict:get("told#" .. name) or 0), 0)
+    local answer, err = count_in_redis(syncer.client, syncer.window_type, key, delta,
+                                       syncer.limit, syncer.window, true)
+    if not answer then
+        return nil, err
+    end
+    local life = max(finish - now(), 0) + GRACE
+    dict:set("told#" .. name, own, life)
+    -- A window that Redis began meanwhile is not this one.
+    if answer[4] / 1000 <= finish - now() + GRACE then
+        dict:set("others#" .. name, max(answer[2] - own, 0), life)
+    end
+    return true
+end
+
+
+local start
+
+
+-- Runs in one worker at a time. When Redis fails, what is left waits for the next round.
+local function tell_all(_, syncer)
+    local dict, queue = syncer.dict, syncer.queue
+    for _ = 1, dict:llen(queue) or 0 do
+        local key = dict:rpop(queue)
+        if not key then
+            break
+        end
+        dict:set("timer#" .. queue, true, 10 * syncer.interval)
+        local ok, err = tell(syncer, key)
+        if not ok then
+            core.log.error("failed to tell Redis of limit-count: ", err)
+            dict:rpush(queue, key)
+            break
+        end
+        dict:delete("queued#" .. key)
+    end
+    dict:delete("timer#" .. queue)
+    if (dict:llen(queue) or 0) > 0 then
+        start(syncer)
+    end
+end
+
+
+-- Has the queue told at the end of the interval. Should the worker end whose timer it is,
+-- another one starts after a while.
+function start(syncer)
+    local dict, mark = syncer.dict, "timer#" .. syncer.queue
+    if dict:add(mark, true, 10 * syncer.interval) then
+        local ok, err = timer_at(syncer.interval, tell_all, syncer)
+        if not ok then
+            dict:delete(mark)
+            core.log.error("failed to create timer: ", err)
+        end
+    end
+end
+
+
+-- Runs for every request that is let through.
+local function enqueue(syncer, key)
+    local dict = syncer.dict
+    if not dict:add("queued#" .. key, true, 10 * syncer.interval) then
+        return
+    end
+    local length = dict:llen(syncer.queue)
+    if length and length >= QUEUE_MAX or not dict:lpush(syncer.queue, key) then
+        dict:delete("queued#" .. key)
+        return
+    end
+    start(syncer)
+end
+
+
+-- Takes a place in the open window. Counted first and taken back if it was too much, so that
+-- two workers never both get the last one.
+local function take(syncer, key, name, cost, left, before)
+    local dict = syncer.dict
+    local others = dict:get("others#" .. name) or 0
+    local own, err = dict:incr("own#" .. name, cost, 0, left + GRACE)
+    if not own then
+        return nil, err
+    end
+    local remaining = syncer.limit - others - own
+    if syncer.window_type == "sliding" then
+        remaining = floor(remaining - carried(syncer, before, left))
+    end
+    if remaining < 0 then
+        dict:incr("own#" .. name, -cost)
+        return nil, "rejected", left
+    end
+    if cost > 0 then
+        enqueue(syncer, key)
+    end
+    return 0, remaining, left
+end
+
+
+--- Counts, with the results of `apisix.plugins.limit-count.window`.
+-- @tparam table conf
+-- @tparam table rule `count`, `time_window`, `index`
+-- @tparam table dict
+-- @tparam table client from `core.redis`
+-- @tparam string owner names the conf, or its group, in the dictionary
+-- @tparam string key
+-- @tparam number cost
+function _M.count(conf, rule, dict, client, owner, key, cost)
+    local syncer = syncer_of(conf, rule, dict, client, owner)
+    local name, finish, before = open_window(dict, key)
+    local left = finish and finish - now() or 0
+    if left > 0 then
+        return take(syncer, key, name, cost, left, before)
+    end
+
+    local allowed, remaining, reset = begin(syncer, key, cost)
+    if allowed or remaining == "rejected" then
+        return allowed, remaining, reset and ceil(reset * 100) / 100
+    end
+    core.log.error("failed to ask Redis for limit-count: ", remaining,
+                   ", this process counts by itself")
+    local count = local_windows[conf.window_type] or local_windows.fixed
+    return count(dict, "alone#" .. key, cost, rule.count, rule.time_window)
+end
+
+
+return _M

@@ -1,0 +1,90 @@
+package t::lib::Redis;
+
+# Redis servers for test blocks. A section `redis` names what has to run, a line each; what
+# runs already goes on, with its data, until the end of the file.
+#
+#   6379                          a server, reachable at that port
+#   6380 requirepass secret       one with options of redis.conf
+#   6381 replicaof 127.0.0.1 6379
+#   sentinel 26379 mymaster 6379  a sentinel that watches the server at port 6379
+#   cluster 7001 7002 7003        a cluster of these masters
+
+use strict;
+use warnings;
+
+use File::Path qw(make_path);
+
+use t::lib::Process;
+
+my %PID;
+
+sub ensure {
+    my ($dir, $text) = @_;
+    for my $line (grep { /\S/ } split /\n/, $text) {
+        my ($word, @rest) = split ' ', $line;
+        if ($word eq 'cluster') { cluster($dir, @rest) }
+        elsif ($word eq 'sentinel') { sentinel($dir, @rest) }
+        else { server($dir, $word, @rest) }
+    }
+}
+
+sub running {
+    my ($port) = @_;
+    return $PID{$port} && t::lib::Process::alive($PID{$port});
+}
+
+# Several options are separated by semicolons.
+sub server {
+    my ($dir, $port, @words) = @_;
+    return if running($port);
+    make_path("$dir/$port");
+    my $options = join ' ', @words;
+    my @options = map { split ' ', $_ } map { "--$_" } grep { length } split /\s*;\s*/, $options;
+    $PID{$port} = t::lib::Process::start(
+        command => ['redis-server', '--port', $port, '--bind', '127.0.0.1', '--dir', "$dir/$port",
+            '--save', '', '--appendonly', 'no', @options],
+        log => "$dir/$port/log",
+    );
+    wait_for($port, "$dir/$port/log");
+}
+
+sub sentinel {
+    my ($dir, $port, $name, $master) = @_;
+    return if running($port);
+    make_path("$dir/$port");
+    open my $out, '>', "$dir/$port/sentinel.conf" or die "sentinel.conf: $!";
+    print {$out} "port $port\nbind 127.0.0.1\nsentinel monitor $name 127.0.0.1 $master 1\n",
+        "sentinel down-after-milliseconds $name 1000\nsentinel failover-timeout $name 3000\n";
+    close $out;
+    $PID{$port} = t::lib::Process::start(
+        command => ['redis-server', "$dir/$port/sentinel.conf", '--sentinel'],
+        log     => "$dir/$port/log",
+    );
+    wait_for($port, "$dir/$port/log");
+}
+
+sub cluster {
+    my ($dir, @ports) = @_;
+    return if running($ports[0]);
+    server($dir, $_, 'cluster-enabled yes') for @ports;
+    my $nodes = join ' ', map { "127.0.0.1:$_" } @ports;
+    my $made = `redis-cli --cluster create $nodes --cluster-yes 2>&1`;
+    die "no cluster: $made\n" if $?;
+    my $up = t::lib::Process::wait_until(15, sub {
+        return !grep { `redis-cli -p $_ cluster info 2>&1` !~ /cluster_state:ok/ } @ports;
+    });
+    die "the cluster did not come up\n" if !$up;
+}
+
+sub wait_for {
+    my ($port, $log) = @_;
+    my $up = t::lib::Process::wait_until(5, sub {
+        return -1 if !t::lib::Process::alive($PID{$port});
+        return t::lib::Process::port_open($port);
+    });
+    return if $up == 1;
+    open my $in, '<', $log;
+    die "Redis at port $port did not start:\n", $in ? <$in> : '';
+}
+
+1;
