@@ -36,15 +36,14 @@ local wants_script = setmetatable({}, { __mode = "k" })
 function _M.extend(schema)
     schema.properties.redis_wait_replicas = { type = "integer", minimum = 0, default = 0 }
     schema.properties.redis_wait_ms = { type = "integer", minimum = 1, default = 50 }
-    if not has_redis then
-        return
+end
+
+
+local function fields_of(policy)
+    if policy == "redis-sentinel" then
+        return redis_schema.sentinel
     end
-    local fields = redis_schema.by_policy({
-        redis = redis_schema.schema.redis,
-        ["redis-cluster"] = redis_schema.schema["redis-cluster"],
-        ["redis-sentinel"] = redis_schema.sentinel,
-    })
-    schema["if"], schema["then"], schema["else"] = fields["if"], fields["then"], fields["else"]
+    return redis_schema.schema[policy]
 end
 
 
@@ -53,10 +52,15 @@ function _M.check(conf)
     if conf.policy == LOCAL then
         return true
     end
-    if not core.redis then
+    if not core.redis or not has_redis then
         return false, "policy " .. conf.policy .. " needs core.redis"
     end
-    local client, err = core.redis.new(conf)
+    local ok, err = core.schema.check(fields_of(conf.policy), conf)
+    if not ok then
+        return false, err
+    end
+    local client
+    client, err = core.redis.new(conf)
     if not client then
         return false, err
     end

@@ -3,6 +3,7 @@
 mod health;
 mod plugin;
 mod process;
+mod sign;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode, thread};
@@ -49,6 +50,8 @@ enum Verb {
         #[command(subcommand)]
         verb: PluginVerb,
     },
+    /// Prints a signed request as a curl command.
+    Sign(Box<sign::Options>),
     /// Exits with 0 when the running process is ready.
     Health,
     /// Prints the version.
@@ -103,6 +106,7 @@ fn run() -> ExitCode {
         Verb::Plugin { verb: PluginVerb::Check { files } } => {
             plugin::check(&options(false), &files)
         }
+        Verb::Sign(options) => sign::run(&options),
         Verb::Health => health::run(&options(false)),
         Verb::Version => {
             process::say(&format!(
