@@ -33,6 +33,11 @@ pub enum Kind {
         /// The configured bound.
         bytes_max: u64,
     },
+    /// The request body is not the one that was signed.
+    BodyTampered {
+        /// The status to answer.
+        status: u16,
+    },
     /// The temporary file for a request body cannot be made, written or read.
     BodyFile,
     /// The client sent nothing for this long.
@@ -131,6 +136,7 @@ impl Error {
             | Kind::BadHead { .. }
             | Kind::HeadTooLarge { .. }
             | Kind::BodyTooLarge { .. }
+            | Kind::BodyTampered { .. }
             | Kind::ClientTimeout(_)
             | Kind::ClientGone
             | Kind::NoRoute => Side::Downstream,
@@ -176,6 +182,7 @@ impl fmt::Display for Error {
             Kind::BodyTooLarge { bytes_max } => {
                 write!(f, "client intended to send a body above {bytes_max} bytes")
             }
+            Kind::BodyTampered { .. } => write!(f, "the body is not the one that was signed"),
             Kind::BodyFile => write!(f, "the temporary file for a request body failed"),
             Kind::ClientTimeout(after) => write!(f, "client timed out after {after:?}"),
             Kind::ClientGone => write!(f, "client closed the connection"),

@@ -9,6 +9,9 @@ use crate::{
 /// The body APISIX sends where no route matches; clients' tooling looks for it.
 const NO_ROUTE: &str = "{\"error_msg\":\"404 Route Not Found\"}\n";
 
+/// What plugins say of any signature that is not right: nothing of which one or why.
+const TAMPERED: &str = "{\"message\":\"client request can't be validated\"}\n";
+
 /// The status a client sees for `error`.
 #[must_use]
 pub fn status(error: &Error) -> u16 {
@@ -17,6 +20,7 @@ pub fn status(error: &Error) -> u16 {
         Kind::BadHead { status, .. } => *status,
         Kind::HeadTooLarge { .. } => 431,
         Kind::BodyTooLarge { .. } => 413,
+        Kind::BodyTampered { status } => *status,
         Kind::ClientTimeout(_) => 408,
         Kind::ClientGone => 499,
         Kind::NoRoute => 404,
@@ -47,6 +51,10 @@ pub fn response(x: &mut Exchange, error: &Error) -> Body {
     if *error.kind() == Kind::NoRoute {
         set(x, "Content-Type", "text/plain; charset=utf-8");
         return whole(x, NO_ROUTE.as_bytes().to_vec());
+    }
+    if matches!(error.kind(), Kind::BodyTampered { .. }) {
+        set(x, "Content-Type", "text/plain; charset=utf-8");
+        return whole(x, TAMPERED.as_bytes().to_vec());
     }
     page(x)
 }

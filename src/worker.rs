@@ -140,6 +140,8 @@ pub struct Common {
     pub dicts: Arc<crate::shared::dicts::Dicts>,
     /// Metrics.
     pub metrics: Arc<crate::shared::metrics::Registry>,
+    /// Numbers used once.
+    pub nonces: Arc<crate::shared::nonces::Nonces>,
     /// Counters.
     pub counts: Arc<Counts>,
     /// Connections to Redis.
@@ -164,6 +166,7 @@ impl Common {
         Process {
             dicts: Arc::clone(&self.dicts),
             metrics: Arc::clone(&self.metrics),
+            nonces: Arc::clone(&self.nonces),
             counts: Arc::clone(&self.counts),
             redis: Arc::clone(&self.redis),
             access: self.access.clone(),

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["clock", "error", "limits"]),
     ("shared", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
-    ("codec", &["error", "limits"]),
+    ("codec", &["clock", "error", "limits"]),
     ("exchange", &["clock", "codec", "config", "error", "fields", "http1", "log::stamp", "sys"]),
     ("log", &["clock", "error", "exchange", "limits", "log::stamp"]),
     // The steps of a request, each unaware of the others but for a table it needs.
@@ -123,6 +123,7 @@ const UPWARD: &[(&str, &str)] = &[
 /// A crate, and the only modules that may name it.
 const DOORS: &[(&str, &[&str])] = &[
     ("mlua", &["lua"]),
+    ("aws_lc_rs", &["codec"]),
     ("hyper", &["accept", "control"]),
     ("hyper_util", &["accept", "control"]),
     ("h2", &["accept"]),

@@ -27,6 +27,8 @@ local UNIQUE_FIELDS = {
     ["basic-auth"] = "username",
     ["jwt-auth"] = "key",
     ["hmac-auth"] = "key_id",
+    ["anti-tamper"] = "key_id",
+    ["anti-replay"] = "key_id",
     ["ldap-auth"] = "user_dn",
     ["ldap-auth-advanced"] = "user_dn",
 }

@@ -4,6 +4,7 @@ mod health;
 mod idl;
 mod plugin;
 mod process;
+mod sign;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode, thread};
@@ -55,6 +56,8 @@ enum Verb {
         #[command(subcommand)]
         verb: idl::Verb,
     },
+    /// Prints a signed request as a curl command.
+    Sign(Box<sign::Options>),
     /// Exits with 0 when the running process is ready.
     Health,
     /// Prints the version.
@@ -110,6 +113,7 @@ fn run() -> ExitCode {
             plugin::check(&options(false), &files)
         }
         Verb::Idl { verb } => idl::run(&verb),
+        Verb::Sign(options) => sign::run(&options),
         Verb::Health => health::run(&options(false)),
         Verb::Version => {
             process::say(&format!(

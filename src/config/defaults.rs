@@ -166,8 +166,11 @@ plugins:
   - referer-restriction
   - uri-blocker
   - request-validation
+  - anti-tamper
+  - hmac-auth
   - basic-auth
   - key-auth
+  - anti-replay
   - consumer-restriction
   - proxy-rewrite
   - limit-conn

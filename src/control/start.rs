@@ -393,6 +393,7 @@ fn common(
         settings: settings(&options.prefix, local),
         dicts: Arc::new(Dicts::new(dicts)),
         metrics: Arc::new(Registry::new(metric_prefix(local), workers)),
+        nonces: Arc::default(),
         counts: Arc::new(Counts::new(workers)),
         redis: Arc::default(),
         balance: Arc::new(balance::Shared::new(clock::now())),

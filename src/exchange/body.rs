@@ -10,6 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
+    codec::sign::{Digest, Hashing, Sums},
     error::{Error, Kind, Result},
     fields::Fields,
     sys::scratch::{self, Scratch},
@@ -124,6 +125,32 @@ impl Source for Lost {
     }
 }
 
+/// Digests that are made of a body while it is read.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Makes them.
+    pub hashing: Hashing,
+    /// What they must be, and the status for a body that has others. `None`: somebody else looks.
+    pub expected: Option<(Vec<Digest>, u16)>,
+}
+
+impl Check {
+    /// The end of the body was seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::BodyTampered`].
+    pub fn finish(self) -> Result<Sums> {
+        let sums = self.hashing.finish();
+        match self.expected {
+            Some((expected, status)) if !sums.hold(&expected) => {
+                Err(Kind::BodyTampered { status }.into())
+            }
+            _ => Ok(sums),
+        }
+    }
+}
+
 /// How much of a body may be read, and where to.
 #[derive(Debug, Clone)]
 pub struct Room {
@@ -154,6 +181,12 @@ pub struct RequestBody {
     pub bytes_max: u64,
     /// Whether a plugin wants it read before the upstream is asked.
     pub buffered: Option<bool>,
+    /// Digests to make of what is still to come. Whoever reads it makes them.
+    pub check: Option<Box<Check>>,
+    /// Whether it turned out not to be the one that was signed.
+    pub tampered: bool,
+    /// Digests of the body that the client sent, once they were made.
+    pub sums: Option<Box<Sums>>,
 }
 
 impl RequestBody {
@@ -167,11 +200,16 @@ impl RequestBody {
         if self.held.is_some() || self.file.is_some() {
             return Ok(());
         }
-        if let Body::Full(bytes) = &mut self.incoming {
+        if let Body::Full(bytes) = &mut self.incoming
+            && self.check.is_none()
+        {
             self.held = Some(std::mem::take(bytes));
             return Ok(());
         }
-        let read = self.read(room).await;
+        let mut read = self.read(room).await;
+        if let (Ok(()), Some(check)) = (&read, self.check.take()) {
+            read = check.finish().map(|sums| self.sums = Some(Box::new(sums)));
+        }
         self.incoming = match &read {
             Ok(()) => Body::Empty,
             Err(error) => Body::Stream(Box::new(Lost(error.kind().clone()))),
@@ -194,6 +232,9 @@ impl RequestBody {
             let Frame::Data(data) = frame? else { continue };
             bytes += data.len() as u64;
             self.received = bytes;
+            if let Some(check) = &mut self.check {
+                check.hashing.update(&data);
+            }
             if bytes > bytes_max {
                 return Err(Kind::BodyTooLarge { bytes_max }.into());
             }
@@ -222,6 +263,7 @@ impl RequestBody {
         self.present = true;
         self.held = Some(body);
         self.file = None;
+        self.check = None;
     }
 
     /// Replaces the body by what lies in a file.
@@ -230,6 +272,7 @@ impl RequestBody {
         self.present = true;
         self.held = None;
         self.file = Some(Rc::new(file));
+        self.check = None;
     }
 }
 

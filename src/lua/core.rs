@@ -34,6 +34,8 @@ pub(crate) enum Op {
     Wait(Pin<Box<dyn Future<Output = Vec<Value>>>>),
     /// The whole request body.
     ReadBody(Room),
+    /// The same, for somebody who wants to know if it is too large.
+    HoldBody(Room),
     /// `ngx.exit`: the coroutine is never resumed.
     Exit(i32),
     /// A light thread to start: its function and arguments lie on its stack.

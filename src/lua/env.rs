@@ -20,7 +20,7 @@ use crate::{
         rotate::RotateOptions,
         writer::LogFile,
     },
-    shared::{counts::Counts, dicts::Dicts, metrics::Registry},
+    shared::{counts::Counts, dicts::Dicts, metrics::Registry, nonces::Nonces},
     upstream::resolve::Resolver,
 };
 
@@ -66,6 +66,8 @@ pub(crate) struct Process {
     pub(crate) dicts: Arc<Dicts>,
     /// Metrics of the process.
     pub(crate) metrics: Arc<Registry>,
+    /// Numbers used once.
+    pub(crate) nonces: Arc<Nonces>,
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
     /// Connections to Redis.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock,
-    error::{Kind, Side},
+    error::{Error, Kind, Side},
     exchange::{Exchange, body::Room},
     log::error_log::Level,
 };
@@ -248,6 +248,10 @@ impl<'c> Group<'c> {
                     self.join(id, ids);
                     return Step::Go;
                 }
+                Some(Op::HoldBody(room)) => match hold_body(x.as_deref_mut(), &room).await {
+                    Ok(held) => vec![Value::Bool(held)],
+                    Err(code) => return Step::End(Finish::Exited(code)),
+                },
                 Some(Op::ReadBody(room)) => match read_body(x.as_deref_mut(), &room).await {
                     Ok(()) => vec![Value::Bool(true)],
                     Err(code) => return Step::End(Finish::Exited(code)),
@@ -294,7 +298,7 @@ impl<'c> Group<'c> {
                     self.join(id, ids);
                     Step::Go
                 }
-                Some(Op::ReadBody(_) | Op::Spawn(..)) | None => {
+                Some(Op::ReadBody(_) | Op::HoldBody(_) | Op::Spawn(..)) | None => {
                     // A thread's first step may not read the body or start another one
                     // before its parent went on; both are answered as an error.
                     self.ready.push_back((
@@ -388,14 +392,28 @@ async fn yielded() -> Vec<Value> {
 /// Reads the body of the request; the code that the request ends with if that fails.
 async fn read_body(x: Option<&mut Exchange>, room: &Room) -> Result<(), i32> {
     let Some(x) = x else { return Err(500) };
-    super::hold_body(x, room).await.map_err(|error| {
-        super::log_line(Level::Error, x, &format!("the request body cannot be read: {error}"));
-        match error.kind() {
-            Kind::BodyTooLarge { .. } => 413,
-            Kind::ClientTimeout(_) => 408,
-            Kind::ClientGone => 499,
-            _ if error.side() == Side::Downstream => 400,
-            _ => 500,
-        }
-    })
+    super::hold_body(x, room).await.map_err(|error| unreadable(x, &error))
+}
+
+/// Reads it, too; `false` if it is larger than there is room for.
+async fn hold_body(x: Option<&mut Exchange>, room: &Room) -> Result<bool, i32> {
+    let Some(x) = x else { return Err(500) };
+    match super::hold_body(x, room).await {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), Kind::BodyTooLarge { .. }) => Ok(false),
+        Err(error) => Err(unreadable(x, &error)),
+    }
+}
+
+fn unreadable(x: &mut Exchange, error: &Error) -> i32 {
+    super::log_line(Level::Error, x, &format!("the request body cannot be read: {error}"));
+    x.body.tampered |= matches!(error.kind(), Kind::BodyTampered { .. });
+    match error.kind() {
+        Kind::BodyTooLarge { .. } => 413,
+        Kind::BodyTampered { status } => i32::from(*status),
+        Kind::ClientTimeout(_) => 408,
+        Kind::ClientGone => 499,
+        _ if error.side() == Side::Downstream => 400,
+        _ => 500,
+    }
 }

@@ -97,7 +97,9 @@ pub async fn finish(gate: &Rc<Gate>, x: &mut Exchange) {
 }
 
 fn rescue(x: &mut Exchange, error: &Error) -> Body {
+    x.body.tampered |= matches!(error.kind(), Kind::BodyTampered { .. });
     let level = match (error.side(), error.kind()) {
+        (_, Kind::BodyTampered { .. }) => Some(Level::Warn),
         (_, Kind::Plugin | Kind::PluginUnavailable | Kind::NoRoute) => None,
         (Side::Downstream, _) => Some(Level::Info),
         _ => Some(Level::Error),

@@ -12,6 +12,7 @@ pub mod health;
 mod metric_family;
 mod metric_text;
 pub mod metrics;
+pub mod nonces;
 pub mod redis;
 
 #[cfg(test)]

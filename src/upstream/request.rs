@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Kind, Result},
-    exchange::{Body, Exchange, Frame, vars},
+    exchange::{Body, Exchange, Frame, body::Check, vars},
     fields::Fields,
     http1,
     parse::uri,
@@ -154,6 +154,15 @@ pub struct Sending {
     /// Body bytes taken from the client.
     pub received: u64,
     length_max: u64,
+    /// Digests that are made of the body on its way. Until they are known to be right, its last
+    /// byte and the end of its framing stay here.
+    check: Option<Box<Check>>,
+    /// Whether there is, or was, such a check.
+    checked: bool,
+    /// The byte that stays here.
+    withheld: Option<Bytes>,
+    /// The node did not get all of it.
+    cut: bool,
 }
 
 impl Sending {
@@ -174,8 +183,44 @@ impl Sending {
             sending.file = Some(Rc::clone(file));
         } else {
             sending.incoming = std::mem::take(&mut x.body.incoming);
+            sending.check = x.body.check.take();
+            sending.checked = sending.check.is_some();
         }
         sending
+    }
+
+    /// Whether the body may still turn out to be another than the one that was signed.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Reads and checks the rest of the body without sending it: the node takes no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sending::poll`].
+    pub fn poll_prove(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while self.is_unproven() {
+            ready!(self.poll_fill(cx))?;
+            self.pending.clear();
+            self.written = 0;
+            self.overflowed = true;
+            self.cut = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether a part was left out: the connection cannot carry another request.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Changes whenever the body gets on, from the client or to the node.
+    #[must_use]
+    pub fn progress(&self) -> (u64, usize, usize) {
+        (self.received, self.written, self.pending.len())
     }
 
     /// Whether the request could be sent once more.
@@ -189,6 +234,7 @@ impl Sending {
         self.repeat = 0;
         self.pending.clear();
         self.written = 0;
+        self.withheld = None;
         if let Some(file) = &self.file {
             self.incoming = Body::from(&**file);
             self.received = 0;
@@ -212,7 +258,12 @@ impl Sending {
     /// A body that lies in memory and needs no framing: it can leave together with the head.
     #[must_use]
     pub fn whole(&mut self) -> Option<Bytes> {
-        if self.kept.len() == 1 && self.incoming.is_empty() && self.repeat == 0 && !self.chunked {
+        if self.check.is_none()
+            && self.kept.len() == 1
+            && self.incoming.is_empty()
+            && self.repeat == 0
+            && !self.chunked
+        {
             self.repeat = 1;
             self.ended = true;
             return self.kept.first().cloned();
@@ -281,6 +332,9 @@ impl Sending {
                     let bytes_max = self.length_max;
                     return Poll::Ready(Err(Kind::BodyTooLarge { bytes_max }.into()));
                 }
+                if let Some(check) = &mut self.check {
+                    check.hashing.update(&data);
+                }
                 self.keep(&data);
                 self.encode(data);
             }
@@ -291,6 +345,12 @@ impl Sending {
                 self.trailers = Some(fields);
             }
             None => {
+                if let Some(check) = self.check.take() {
+                    check.finish()?;
+                }
+                if let Some(last) = self.withheld.take() {
+                    self.frame(last);
+                }
                 self.ended = true;
                 if self.chunked {
                     let mut end = Vec::with_capacity(8);
@@ -317,7 +377,21 @@ impl Sending {
         self.repeat = self.kept.len();
     }
 
-    fn encode(&mut self, data: Bytes) {
+    /// Queues `data`, but for its last byte if that must wait for the end.
+    fn encode(&mut self, mut data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        if self.checked {
+            let last = data.split_off(data.len() - 1);
+            if let Some(before) = self.withheld.replace(last) {
+                self.frame(before);
+            }
+        }
+        self.frame(data);
+    }
+
+    fn frame(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
         }

@@ -119,8 +119,11 @@ impl Client {
             take_fields(x, &mut head);
             return Ok(Answer::Tunnel(Tunnel { conn: attempt.link.conn, early: buf }));
         }
-        let home =
-            head.keep_alive().then(|| Home { pool: self.pool.clone(), key, keep: node.keep });
+        let home = (head.keep_alive() && !sending.is_cut()).then(|| Home {
+            pool: self.pool.clone(),
+            key,
+            keep: node.keep,
+        });
         let decoder = BodyDecoder::response(head.framing());
         let length = decoder.length_left();
         let framing = head.framing();
@@ -269,9 +272,62 @@ impl Attempt<'_> {
                     }
                     continue;
                 }
-                return Ok(());
+                return self.prove(x, sending, broken).await;
             }
         }
+    }
+
+    /// Holds an answer back that came before the end of a body that must be checked. `broken`:
+    /// the node takes no more of it.
+    async fn prove(
+        &mut self,
+        x: &mut Exchange,
+        sending: &mut Sending,
+        mut broken: bool,
+    ) -> std::result::Result<(), Try> {
+        if !sending.is_unproven() {
+            return Ok(());
+        }
+        let mut seen = None;
+        poll_fn(|cx| self.poll_prove(cx, x, sending, (&mut broken, &mut seen))).await
+    }
+
+    /// Brings the body to its end; a node that reads no more of it is waited for as long as for
+    /// any write.
+    fn poll_prove(
+        &mut self,
+        cx: &mut Context<'_>,
+        x: &mut Exchange,
+        sending: &mut Sending,
+        (broken, seen): (&mut bool, &mut Option<(u64, usize, usize)>),
+    ) -> Poll<std::result::Result<(), Try>> {
+        let tampered = |error| Poll::Ready(Err(failed(error, true, false)));
+        if !*broken {
+            match sending.poll(&self.link.conn, cx) {
+                Poll::Ready(Err(error)) => return tampered(error),
+                Poll::Ready(Ok(Some(()))) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(None)) => *broken = true,
+                Poll::Pending => {}
+            }
+        }
+        if *broken {
+            match sending.poll_prove(cx) {
+                Poll::Ready(Err(error)) => return tampered(error),
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
+            }
+        }
+        if x.peer_is_gone(cx) {
+            return Poll::Ready(Err(failed(Kind::ClientGone, true, false)));
+        }
+        let progress = sending.progress();
+        if seen.replace(progress) != Some(progress) {
+            self.deadline.set(self.node.send_timeout.max(self.node.read_timeout));
+        }
+        if self.deadline.poll(cx).is_ready() {
+            return Poll::Ready(Err(self.timeout("send")));
+        }
+        Poll::Pending
     }
 
     /// One read, with everything that may end the wait for it.

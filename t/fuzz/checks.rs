@@ -12,6 +12,7 @@ pub mod trpc;
 
 use bytes::BytesMut;
 use moongate::{
+    codec::sign::{Message, Scheme, Select, claim, structured},
     http1::{
         BodyDecoder, BodyError, Decoded, Form, Framing, HeadLimits, Progress, RequestHead,
         ResponseHead, parse_request, parse_response, request_head as write_request,
@@ -140,4 +141,46 @@ fn run(mut decoder: BodyDecoder, data: &[u8], piece: usize) -> Option<(Vec<u8>, 
     assert_eq!(decoder.data_bytes(), taken.len() as u64);
     assert_eq!(decoder.wire_bytes(), (data.len() - buf.len()) as u64);
     Some((taken, buf.len()))
+}
+
+/// A claim is read or refused, the same way each time, and is of what the message says; what a
+/// structured field means survives being written again.
+pub fn signature(data: &[u8]) {
+    let mut parts = data.splitn(4, |byte| *byte == b'\n');
+    let mut part = || parts.next().unwrap_or_default();
+    let (target, first, second, more) = (part(), part(), part(), part());
+    for (name, value) in [("signature-input", first), ("x", second)] {
+        let Ok(members) = structured::dictionary(value) else { continue };
+        let mut written = String::new();
+        structured::write_dictionary(&mut written, &members);
+        assert_eq!(structured::dictionary(written.as_bytes()), Ok(members), "{name}");
+    }
+    let fields: [(&[u8], &[u8]); 9] = [
+        (b"Host", b"h"),
+        (b"Authorization", first),
+        (b"Signature-Input", first),
+        (b"Signature", second),
+        (b"X-Amz-Date", second),
+        (b"X-TC-Timestamp", second),
+        (b"Date", second),
+        (b"Content-Type", more),
+        (b"Content-Digest", more),
+    ];
+    let message = Message {
+        method: b"POST",
+        scheme: "http",
+        authority: b"h",
+        target,
+        fields: &fields,
+        status: None,
+        request: None,
+    };
+    for scheme in Scheme::ALL {
+        let Ok(found) = claim(scheme, &message, Select::default()) else { continue };
+        let again = claim(scheme, &message, Select::default()).unwrap();
+        assert_eq!(found.canonical(), again.canonical());
+        // Each line of it comes from a part of the message, with its name or a little around it.
+        assert!(found.canonical().len() < 64 * (data.len() + 512));
+        assert!(!found.canonical().contains(&b'\r'));
+    }
 }

@@ -139,6 +139,17 @@ const DESCRIPTIONS: &[&[u8]] = &[
       \x0f\x0a\x01F\x12\x04.p.M\x1a\x04.p.Mb\x06proto3",
 ];
 
+#[test]
+fn signatures_hold() {
+    hunt(checks::signature, &[
+        b"/a?b=c\nsig1=(\"@method\" \"@target-uri\" \"@query-param\";name=\"b\" \"content-digest\";key=\"sha-256\" \"host\";bs);created=1;keyid=\"k\";alg=\"hmac-sha256\";nonce=\"n\"\nsig1=:AAAA:\nsha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        b"/\nAWS4-HMAC-SHA256 Credential=k/20150830/r/s/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31\n20150830T123600Z\na/b",
+        b"/x?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=k%2F20130524%2Fr%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=9&X-Amz-SignedHeaders=host&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404\n\n\n",
+        b"/\nTC3-HMAC-SHA256 Credential=k/2019-02-25/s/tc3_request, SignedHeaders=content-type;host, Signature=63f75ef12de4bbcc77c2b414d82d6e386b6588ac8d8af48d9526462e263f1000\n1551113065\nA/B",
+        b"/\nSignature keyId=\"k\",algorithm=\"hmac-sha256\",headers=\"@request-target date\",signature=\"AAAA\"\nSun, 06 Nov 1994 08:49:37 GMT\nx",
+    ]);
+}
+
 const BODIES: &[&[u8]] = &[
     b"\x03a\r\n0123456789\r\n5;x=\"y\"\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
     b"\x03001\r\nx\r\n000\r\nX-Sum: 1\r\nContent-Length: 2\r\n\r\n",

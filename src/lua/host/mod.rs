@@ -11,6 +11,7 @@ mod protocol;
 mod redis;
 mod request;
 mod response;
+mod sign;
 pub(crate) mod socket;
 mod sync;
 
@@ -42,6 +43,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     process::register(core, table)?;
     protocol::register(core, table)?;
     sync::register(core, table)?;
+    sign::register(core, table)?;
     self::redis::register(core, table)?;
     socket::register(core, table)
 }

@@ -72,6 +72,7 @@ impl Bench {
             Process {
                 dicts: Arc::new(Dicts::new([])),
                 metrics: Arc::new(Registry::new("test_", 1)),
+                nonces: Arc::default(),
                 counts: Arc::new(Counts::new(1)),
                 redis: Arc::default(),
                 access: LogFile::off(),

@@ -1,0 +1,326 @@
+//! HTTP Message Signatures (RFC 9421).
+
+use super::{
+    Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, Select, ambiguous, digest, malformed,
+    missing,
+    structured::{self, Bare, Item, Malformed, Member, Params},
+    text, unsupported,
+};
+
+/// Components of one signature.
+const COMPONENTS_MAX: usize = 64;
+/// Bytes of a nonce.
+const NONCE_BYTES_MAX: usize = 512;
+
+/// Reads the claim of a message.
+pub(super) fn claim(message: &Message<'_>, select: Select<'_>) -> Result<Claim, Refused> {
+    let inputs = message.value("signature-input").ok_or_else(|| missing("no Signature-Input"))?;
+    let inputs = structured::dictionary(&inputs).map_err(|error| bad("Signature-Input", error))?;
+    let signatures = message.value("signature").ok_or_else(|| missing("no Signature"))?;
+    let signatures =
+        structured::dictionary(&signatures).map_err(|error| bad("Signature", error))?;
+    let (label, components, params) = choose(&inputs, select)?;
+    let found = signatures.iter().find(|(known, _)| known == label);
+    let Some((_, Member::Item(Item { bare: Bare::Bytes(signature), .. }))) = found else {
+        return Err(missing(format!("no Signature for the label {label}")));
+    };
+    let stated = Stated::of(params)?;
+    let base = base(message, components, params)?;
+    Ok(Claim {
+        scheme: Scheme::Rfc9421,
+        key_id: stated.key_id.ok_or_else(|| missing("no keyid"))?.to_owned(),
+        algorithm: stated.algorithm,
+        timestamp: stated.created,
+        expires: stated.expires,
+        nonce: stated.nonce.map(str::to_owned),
+        label: Some(label.to_owned()),
+        tag: stated.tag.map(str::to_owned),
+        covered: covered(components),
+        body: body(message, components)?,
+        signature: signature.clone(),
+        proof: Proof::Text(base),
+    })
+}
+
+fn bad(field: &'static str, error: Malformed) -> Refused {
+    malformed(format!("{field}: {}", error.0))
+}
+
+/// The one signature that is meant.
+fn choose<'i>(
+    inputs: &'i [(String, Member)],
+    select: Select<'_>,
+) -> Result<(&'i str, &'i [Item], &'i Params), Refused> {
+    let mut found = None;
+    for (label, member) in inputs {
+        let Member::Inner(components, params) = member else {
+            return Err(malformed("Signature-Input: a member is no inner list"));
+        };
+        let tag = params.iter().find(|(name, _)| name == "tag").map(|(_, value)| value);
+        let tagged =
+            select.tag.is_none_or(|wanted| matches!(tag, Some(Bare::String(tag)) if tag == wanted));
+        if !tagged || select.label.is_some_and(|wanted| wanted != label) {
+            continue;
+        }
+        if found.replace((label.as_str(), components.as_slice(), params)).is_some() {
+            return Err(ambiguous("several signatures could be meant"));
+        }
+    }
+    found.ok_or_else(|| missing("no signature with the wanted label or tag"))
+}
+
+/// The parameters that mean something here.
+#[derive(Default)]
+struct Stated<'a> {
+    created: Option<i64>,
+    expires: Option<i64>,
+    nonce: Option<&'a str>,
+    key_id: Option<&'a str>,
+    algorithm: Option<Algorithm>,
+    tag: Option<&'a str>,
+}
+
+impl<'a> Stated<'a> {
+    fn of(params: &'a Params) -> Result<Self, Refused> {
+        let mut stated = Self::default();
+        for (name, value) in params {
+            match (name.as_str(), value) {
+                ("created", Bare::Integer(seconds)) => stated.created = Some(*seconds),
+                ("expires", Bare::Integer(seconds)) => stated.expires = Some(*seconds),
+                ("nonce", Bare::String(nonce)) if nonce.len() <= NONCE_BYTES_MAX => {
+                    stated.nonce = Some(nonce);
+                }
+                ("keyid", Bare::String(id)) => stated.key_id = Some(id),
+                ("tag", Bare::String(tag)) => stated.tag = Some(tag),
+                ("alg", Bare::String(name)) => {
+                    let known = Algorithm::of(name).filter(|algorithm| {
+                        !matches!(algorithm, Algorithm::HmacSha1 | Algorithm::HmacSha512)
+                    });
+                    let known = known.ok_or_else(|| unsupported(format!("algorithm {name}")))?;
+                    stated.algorithm = Some(known);
+                }
+                ("created" | "expires" | "nonce" | "keyid" | "tag" | "alg", _) => {
+                    return Err(malformed(format!("the parameter {name} has a wrong value")));
+                }
+                // A parameter nobody here knows is signed like all others.
+                _ => {}
+            }
+        }
+        Ok(stated)
+    }
+}
+
+/// A component identifier.
+struct Component<'a> {
+    name: &'a str,
+    params: &'a Params,
+}
+
+impl<'a> Component<'a> {
+    fn of(item: &'a Item) -> Result<Self, Refused> {
+        let Bare::String(name) = &item.bare else {
+            return Err(malformed("a component is no string"));
+        };
+        let lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let field = name.strip_prefix('@').unwrap_or(name);
+        if !lower || !text::is_token(field.as_bytes()) {
+            return Err(malformed("a component has a name that no field has"));
+        }
+        Ok(Self { name, params: &item.params })
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.params.iter().any(|(known, value)| known == name && *value == Bare::Bool(true))
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.params.iter().find_map(|(known, value)| match value {
+            Bare::String(text) if known == name => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Refuses parameters that are not known, or not with this component.
+    fn check(&self) -> Result<(), Refused> {
+        for (name, value) in self.params {
+            let derived = self.name.starts_with('@');
+            let known = match (name.as_str(), value) {
+                ("sf" | "bs", Bare::Bool(true)) | ("key", Bare::String(_)) => !derived,
+                ("req", Bare::Bool(true)) => true,
+                ("name", Bare::String(_)) => self.name == "@query-param",
+                _ => false,
+            };
+            if !known {
+                return Err(unsupported(format!("the parameter {name} of {}", self.name)));
+            }
+        }
+        let structured = self.flag("sf") || self.text("key").is_some();
+        if self.flag("bs") && structured {
+            return Err(malformed("bs together with sf or key"));
+        }
+        Ok(())
+    }
+
+    fn value(&self, message: &Message<'_>) -> Result<Vec<u8>, Refused> {
+        let of = if self.flag("req") {
+            message.request.ok_or_else(|| malformed("req, but there is no request to it"))?
+        } else {
+            message
+        };
+        if self.name.starts_with('@') { self.derived(of) } else { self.field(of) }
+    }
+
+    fn derived(&self, of: &Message<'_>) -> Result<Vec<u8>, Refused> {
+        if self.name == "@status" {
+            let status = of.status.ok_or_else(|| malformed("@status of a request"))?;
+            return Ok(status.to_string().into_bytes());
+        }
+        if of.status.is_some() {
+            return Err(malformed(format!("{} of a response", self.name)));
+        }
+        let authority = || of.normal_authority();
+        Ok(match self.name {
+            "@method" => of.method.to_vec(),
+            "@authority" => authority(),
+            "@scheme" => of.scheme.as_bytes().to_vec(),
+            "@request-target" => of.target.to_vec(),
+            "@path" => of.path().to_vec(),
+            "@query" => [b"?", of.query().unwrap_or_default()].concat(),
+            "@target-uri" => [of.scheme.as_bytes(), b"://", &authority(), of.target].concat(),
+            "@query-param" => self.argument(of)?,
+            name => return Err(unsupported(format!("the component {name}"))),
+        })
+    }
+
+    /// The one argument of that name, in the encoding that RFC 9421, 2.2.8 asks for.
+    fn argument(&self, of: &Message<'_>) -> Result<Vec<u8>, Refused> {
+        let wanted = self.text("name").ok_or_else(|| malformed("@query-param without name"))?;
+        let broken = || malformed("bad percent-encoding in the query");
+        let encoded = |text: &[u8]| -> Result<Vec<u8>, Refused> {
+            let mut out = Vec::new();
+            let plain = text::percent_decode(text, true).ok_or_else(broken)?;
+            text::percent_encode(&mut out, &plain, b"*");
+            // That set has the tilde in it, other than the one of a path.
+            Ok(replace_tilde(out))
+        };
+        let mut found = None;
+        for pair in of.query().unwrap_or_default().split(|byte| *byte == b'&') {
+            let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+            let (name, value) = pair.split_at(at);
+            if encoded(name)? != wanted.as_bytes() {
+                continue;
+            }
+            if found.replace(encoded(value.get(1..).unwrap_or_default())?).is_some() {
+                return Err(ambiguous(format!("the argument {wanted} comes more than once")));
+            }
+        }
+        found.ok_or_else(|| missing(format!("the signed argument {wanted} is missing")))
+    }
+
+    fn field(&self, of: &Message<'_>) -> Result<Vec<u8>, Refused> {
+        let absent = || missing(format!("the signed field {} is missing", self.name));
+        if self.flag("bs") {
+            let lines: Vec<String> =
+                of.lines(self.name).map(|line| format!(":{}:", text::base64(line))).collect();
+            return if lines.is_empty() { Err(absent()) } else { Ok(lines.join(", ").into()) };
+        }
+        let value = of.value(self.name).ok_or_else(absent)?;
+        let mut out = String::new();
+        let broken = |error: Malformed| malformed(format!("{}: {}", self.name, error.0));
+        if let Some(key) = self.text("key") {
+            let members = structured::dictionary(&value).map_err(broken)?;
+            let member = members.iter().find(|(known, _)| known == key).ok_or_else(absent)?;
+            structured::write_member(&mut out, &member.1);
+        } else if self.flag("sf") {
+            if let Ok(item) = structured::item(&value) {
+                structured::write_item(&mut out, &item);
+            } else if let Ok(members) = structured::list(&value) {
+                structured::write_list(&mut out, &members);
+            } else {
+                let members = structured::dictionary(&value).map_err(broken)?;
+                structured::write_dictionary(&mut out, &members);
+            }
+        } else {
+            return Ok(value);
+        }
+        Ok(out.into_bytes())
+    }
+}
+
+fn replace_tilde(text: Vec<u8>) -> Vec<u8> {
+    if !text.contains(&b'~') {
+        return text;
+    }
+    let parts: Vec<&[u8]> = text.split(|byte| *byte == b'~').collect();
+    parts.join(&b"%7E"[..])
+}
+
+/// The signature base (RFC 9421, 2.5).
+pub(super) fn base(
+    message: &Message<'_>,
+    components: &[Item],
+    params: &Params,
+) -> Result<Vec<u8>, Refused> {
+    if components.len() > COMPONENTS_MAX {
+        return Err(malformed("too many components"));
+    }
+    let mut base = Vec::with_capacity(512);
+    let mut seen: Vec<String> = Vec::with_capacity(components.len());
+    for item in components {
+        let component = Component::of(item)?;
+        component.check()?;
+        let mut identifier = String::new();
+        structured::write_item(&mut identifier, item);
+        if seen.contains(&identifier) {
+            return Err(malformed(format!("the component {identifier} comes twice")));
+        }
+        base.extend_from_slice(identifier.as_bytes());
+        base.extend_from_slice(b": ");
+        base.extend_from_slice(&component.value(message)?);
+        base.push(b'\n');
+        seen.push(identifier);
+    }
+    let mut last = String::from("\"@signature-params\": ");
+    structured::write_inner(&mut last, components, params);
+    base.extend_from_slice(last.as_bytes());
+    Ok(base)
+}
+
+/// What is covered whole: components of the message itself, with no parameter that narrows them.
+fn covered(components: &[Item]) -> Vec<String> {
+    let mut names = Vec::with_capacity(components.len() + 5);
+    for item in components {
+        let Ok(component) = Component::of(item) else { continue };
+        if component.flag("req") || component.text("key").is_some() {
+            continue;
+        }
+        if component.name == "@query-param" {
+            continue;
+        }
+        names.push(component.name.to_owned());
+        names.extend(
+            match component.name {
+                "@target-uri" => &["@scheme", "@authority", "@path", "@query"][..],
+                "@request-target" => &["@path", "@query"],
+                "host" => &["@authority"],
+                _ => &[],
+            }
+            .iter()
+            .map(|name| (*name).to_owned()),
+        );
+    }
+    names
+}
+
+fn body(message: &Message<'_>, components: &[Item]) -> Result<Bound, Refused> {
+    let mut digests = Vec::new();
+    for item in components {
+        let Ok(component) = Component::of(item) else { continue };
+        if component.name != "content-digest" || component.flag("req") {
+            continue;
+        }
+        let value = message.value("content-digest").unwrap_or_default();
+        digests.extend(digest::content_digest(&value, component.text("key"))?);
+    }
+    Ok(if digests.is_empty() { Bound::No } else { Bound::Digests(digests) })
+}
