@@ -19,6 +19,7 @@ pub mod ip;
 mod method;
 mod params;
 mod pattern;
+mod prefixes;
 mod radix;
 mod table;
 mod tree;

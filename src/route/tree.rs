@@ -1,7 +1,7 @@
 //! One tree of paths: of one host, or of all routes without one.
 //!
-//! Paths without a wildcard lie in a hash table, the literal prefixes of the others in a radix
-//! tree. Routes with the same path form a *bucket*, in the order in which they are tried: higher
+//! Paths without a wildcard lie in a hash table, the literal prefixes of the others in
+//! [`Prefixes`]. Routes with the same path form a *bucket*, in the order in which they are tried: higher
 //! priority first, then the longer pattern, then the earlier definition.
 
 use std::{
@@ -17,7 +17,7 @@ use super::{
     ip::IpMatcher,
     method::Methods,
     pattern::Pattern,
-    radix::Radix,
+    prefixes::Prefixes,
     table::{Table, index},
 };
 
@@ -101,19 +101,10 @@ pub(super) struct Tree<T> {
     routes: Box<[Candidate<T>]>,
 }
 
-#[derive(Debug)]
-struct Prefixes {
-    tree: Radix,
-    /// Empty if every prefix has one route: then they lie in the order of the prefixes.
-    buckets: Box<[Bucket]>,
-    /// Where the first one lies in [`Tree::routes`].
-    first: usize,
-}
-
 /// Routes that share a path, in one number: where they begin in [`Tree::routes`] and how many
 /// they are, or which of [`Tree::large`] they are. One number less to fetch on every look-up.
 #[derive(Debug, Clone, Copy)]
-struct Bucket(u32);
+pub(super) struct Bucket(u32);
 
 /// A bucket with more routes than a [`Bucket`] has room for.
 #[derive(Debug)]
@@ -134,10 +125,14 @@ impl Bucket {
         fits.then(|| Self(index(len) << Self::FIRST_BITS | index(first)))
     }
 
-    /// Where its route lies, if it is only one.
-    fn alone(self) -> Option<usize> {
-        let (len, first) = (self.0 >> Self::FIRST_BITS, self.0 & ((1 << Self::FIRST_BITS) - 1));
-        (len == 1).then_some(first as usize)
+    /// The bucket whose [`Bucket::number`] is `number`.
+    pub(super) fn of(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The bucket as a number, to be kept.
+    pub(super) fn number(self) -> u32 {
+        self.0
     }
 
     fn large(number: usize) -> Self {
@@ -224,29 +219,18 @@ impl<T: Copy> Tree<T> {
             }
         }
         let exact = Table::new(exact);
-        Self { exact, prefixes: Prefixes::new(prefixes), large: large.into(), routes }
+        Self { exact, prefixes: Prefixes::new(&prefixes), large: large.into(), routes }
     }
 
     /// The first route that matches: exact path first, then ever shorter prefixes.
     pub(super) fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
         if let Some(bucket) = self.exact.get(look.path)
-            && let Some(found) = self.try_bucket(Bucket(bucket), look)
+            && let Some(found) = self.try_bucket(Bucket::of(bucket), look)
         {
             return Some(found);
         }
         let prefixes = self.prefixes.as_deref()?;
-        let mut key = prefixes.tree.longest(look.path);
-        while let Some(at) = key {
-            let found = match prefixes.buckets.get(at) {
-                Some(bucket) => self.try_bucket(*bucket, look),
-                None => self.routes[prefixes.first + at].admits(look),
-            };
-            if found.is_some() {
-                return found;
-            }
-            key = prefixes.tree.shorter(at);
-        }
-        None
+        prefixes.of(look.path).find_map(|bucket| self.try_bucket(bucket, look))
     }
 
     fn try_bucket<'r>(&'r self, bucket: Bucket, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
@@ -262,20 +246,6 @@ impl<T: Copy> Tree<T> {
             None => routes.iter().find_map(|route| route.admits(look)),
             Some(index) => index.visit(look.path, look.host, |rank| routes[rank].admits(look)),
         }
-    }
-}
-
-impl Prefixes {
-    fn new(sorted: Vec<(&[u8], Bucket)>) -> Option<Box<Self>> {
-        if sorted.is_empty() {
-            return None;
-        }
-        let (keys, mut buckets): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
-        let first = buckets.first().and_then(|bucket| bucket.alone()).unwrap_or_default();
-        if buckets.iter().zip(first..).all(|(bucket, at)| bucket.alone() == Some(at)) {
-            buckets.clear();
-        }
-        Some(Box::new(Self { tree: Radix::new(&keys), buckets: buckets.into(), first }))
     }
 }
 
