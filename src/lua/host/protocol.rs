@@ -13,7 +13,7 @@ use crate::{
         Arguments, Dialect, Input, Refusal,
         registry::{self, Protocol, Source},
     },
-    config::{merge::UpstreamSource, upstream::Timeout},
+    config::merge::UpstreamSource,
     exchange::{Asked, Exchange},
     lua::{
         api::convert,
