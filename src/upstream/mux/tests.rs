@@ -529,13 +529,13 @@ fn a_node_that_reads_nothing_is_left_after_the_send_timeout() {
 #[test]
 fn idle_connections_are_pinged_kept_and_closed() {
     local(async {
-        let times = Limits { ping_after: ms(40), ping_within: ms(60), ..few() };
+        let times = Limits { ping_after: ms(40), ping_within: ms(500), ..few() };
         let living = server(echo).await;
         let mux = Mux::new(times);
         assert_eq!(ask(&mux, &living.node, "a").await, "A");
         sleep(ms(300)).await;
         let pings = living.seen.texts().iter().filter(|text| text.is_empty()).count();
-        assert!((2..=8).contains(&pings), "{pings}");
+        assert!((1..=8).contains(&pings), "{pings}");
         assert_eq!(ask(&mux, &living.node, "b").await, "B");
         assert_eq!(living.seen.connections.get(), 1);
 
