@@ -39,7 +39,7 @@ fn no_input_makes_a_decoder_allocate_more_than_it_says() {
         };
         hunt::hunt(counted, &samples);
         let (used, length) = peak.get();
-        println!(
+        eprintln!(
             "{}: {} inputs; at most {used} bytes at once (for {length} bytes of input), \
              {}% of the bound at most",
             check.name,

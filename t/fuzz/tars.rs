@@ -170,7 +170,7 @@ fn decoded(schema: &Schema, record: &Record, items: &[u8]) -> Option<Vec<u8>> {
 /// JSON that is taken makes items that can be read.
 pub fn json(data: &[u8]) {
     with_schema(|schema, record| {
-        let style = Style { reject_unknown: data.len() % 2 == 0, ..Style::default() };
+        let style = Style { reject_unknown: data.len().is_multiple_of(2), ..Style::default() };
         match Encoder::new(schema, &style).object(data, record) {
             Ok(items) => {
                 let mut reader = Reader::new(&items);
