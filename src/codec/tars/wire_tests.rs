@@ -46,7 +46,7 @@ proptest! {
         write_string(&mut out, tag, &bytes);
         write_bytes(&mut out, tag, &bytes);
         let mut reader = Reader::new(&out);
-        let mut next = |reader: &mut Reader<'_>| {
+        let next = |reader: &mut Reader<'_>| {
             let head = reader.head().unwrap();
             assert_eq!(head.tag, tag);
             head.kind
