@@ -691,3 +691,35 @@ curl -s http://127.0.0.1:1984/json/trpc.app.peer.Peer/Stats | grep -c '"connecti
 --- response_body
 1000
 1
+
+
+
+=== TEST 53: a call from the command line
+--- exec
+"${MOONGATE_BIN:-target/release/moongate}" idl call --protocol trpc 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":"shell"}'
+--- response_body
+{"msg": "Hello shell"}
+
+
+
+=== TEST 54: a call in protobuf from the command line, by a file with an import
+--- exec
+dir=$(mktemp -d)
+cat > "$dir/hello.proto" <<'EOF'
+syntax = "proto3";
+package trpc.helloworld;
+import "types.proto";
+service Greeter { rpc Hello(HelloRequest) returns (HelloRequest); }
+EOF
+cat > "$dir/types.proto" <<'EOF'
+syntax = "proto3";
+package trpc.helloworld;
+message HelloRequest { string msg = 1; }
+EOF
+moongate="${MOONGATE_BIN:-target/release/moongate}"
+"$moongate" idl check "$dir/hello.proto" && echo good
+"$moongate" idl call -i "$dir/hello.proto" 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":"shell"}'
+"$moongate" idl call -i "$dir/hello.proto" 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":5}' 2>&1
+rm -r "$dir"
+--- response_body_like eval
+qr/^good\n\{"msg":"Hello shell"\}\n.*body\.msg: invalid type: integer `5` \(expected a string\)\n$/s

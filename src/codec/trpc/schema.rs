@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     panic::{self, AssertUnwindSafe},
+    path::Path,
     rc::Rc,
 };
 
@@ -36,7 +37,7 @@ pub const SOURCES_MAX: usize = 256;
 pub const LEVELS_MAX: usize = 64;
 
 /// Bytes of a source's name.
-const NAME_BYTES_MAX: usize = 255;
+const NAME_BYTES_MAX: usize = 4096;
 
 /// The extension of `google.protobuf.MethodOptions` that holds a method's alias.
 const ALIAS: &str = "trpc.alias";
@@ -335,6 +336,11 @@ impl Sources {
 }
 
 impl FileResolver for Sources {
+    /// The compiler takes what it is to compile for a path; a source may have any name.
+    fn resolve_path(&self, path: &Path) -> Option<String> {
+        path.to_str().filter(|name| self.texts.contains_key(*name)).map(str::to_owned)
+    }
+
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         if let Some(text) = self.texts.get(name) {
             return File::from_source(name, text);
@@ -362,11 +368,7 @@ fn check_size(sources: &[Source<'_>]) -> Result<(), String> {
     }
     for source in sources {
         let name = source.name;
-        let plain = !name.is_empty()
-            && name.len() <= NAME_BYTES_MAX
-            && !name.contains(['\\', '\0'])
-            && name.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if !plain {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
             return Err(format!("{name:?} is no name for a file of a description"));
         }
     }
