@@ -178,6 +178,7 @@ plugins:
   - response-rewrite
   - trpc-transcode
   - public-api
+  - tars-transcode
   - prometheus
   - error-page
   - echo

@@ -10,17 +10,20 @@ use moongate::codec::{
         idl::{Record, Schema},
         json::{Decoder, Encoder, JSON_BYTES_FREE, JSON_FACTOR_MAX, Style},
         packet::{Packets, Request, Response},
-        wire::Reader,
+        wire::{self, Reader},
     },
 };
 use serde_json::{Value, json};
 
 /// One decoder: what must hold, where mutations begin, and how much it may allocate at once, in
 /// bytes, for so many bytes of input.
+#[allow(dead_code, reason = "what is allocated is measured in t/bounds.rs only")]
 pub struct Check {
     pub name: &'static str,
     pub run: fn(&[u8]),
     pub samples: fn() -> Vec<Vec<u8>>,
+    /// Large inputs that grow as much as can be.
+    pub large: fn() -> Vec<Vec<u8>>,
     pub bytes_max: fn(usize) -> usize,
 }
 
@@ -29,6 +32,7 @@ pub const CHECKS: &[Check] = &[
         name: "tars packet",
         run: packet,
         samples: packets,
+        large: large_packets,
         // An answer may grow into JSON, whose buffer doubles while the old half is copied.
         bytes_max: |input| 3 * json_bytes(input),
     },
@@ -36,6 +40,7 @@ pub const CHECKS: &[Check] = &[
         name: "tars value",
         run: value,
         samples: bodies,
+        large: large_bodies,
         // JSON, and the items of it.
         bytes_max: |input| 8 * json_bytes(input),
     },
@@ -43,13 +48,15 @@ pub const CHECKS: &[Check] = &[
         name: "tars json",
         run: json,
         samples: texts,
+        large: large_texts,
         bytes_max: |input| 24 * input + (64 << 10),
     },
     Check {
         name: "tars idl",
         run: idl,
         samples: files,
-        bytes_max: |input| 64 * input + (64 << 10),
+        large: large_files,
+        bytes_max: |input| 128 * input + (64 << 10),
     },
 ];
 
@@ -60,7 +67,8 @@ fn json_bytes(input: usize) -> usize {
 const DEMO: &str = include_str!("../fixtures/Demo.tars");
 const NODES: &str = "module Tree {
     struct Node { 0 optional vector<Node> next; 1 optional map<Node, double> keys;
-        2 optional map<vector<byte>, map<long, bool> > bytes; 3 optional float f; };
+        2 optional map<vector<byte>, map<long, bool> > bytes; 3 optional float f;
+        4 optional vector<double> numbers; };
     interface Trees { Node grow(Node node, vector<Node> all, out map<Farm::Point, Node> found); };
 };";
 
@@ -77,6 +85,7 @@ fn sources() -> [Source<'static>; 2] {
 }
 
 /// Makes what the checks share, so that it counts for none of them.
+#[allow(dead_code, reason = "as above")]
 pub fn prepare() {
     with_schema(|_, _| ());
     packet(b"");
@@ -170,7 +179,7 @@ fn decoded(schema: &Schema, record: &Record, items: &[u8]) -> Option<Vec<u8>> {
 /// JSON that is taken makes items that can be read.
 pub fn json(data: &[u8]) {
     with_schema(|schema, record| {
-        let style = Style { reject_unknown: data.len() % 2 == 0, ..Style::default() };
+        let style = Style { reject_unknown: data.len().is_multiple_of(2), ..Style::default() };
         match Encoder::new(schema, &style).object(data, record) {
             Ok(items) => {
                 let mut reader = Reader::new(&items);
@@ -266,4 +275,99 @@ fn files() -> Vec<Vec<u8>> {
             4 optional byte b[8]; 5 optional int:3 c; 6 optional map<P, vector<vector<byte>>> m; };
         key[P, e, d]; interface I { void f(routekey P p, out vector<A::P> q); }; };";
     vec![DEMO.into(), NODES.into(), more.into()]
+}
+
+const LARGE: usize = 1 << 20;
+
+fn repeated(text: &[u8]) -> Vec<u8> {
+    text.repeat(LARGE / text.len())
+}
+
+/// Answers with a large body, in all versions, and with a large context.
+fn large_packets() -> Vec<Vec<u8>> {
+    let packet = |version: u8, body: &[u8], context: &[u8]| {
+        let mut out = vec![0, 0, 0, 0, 0x10, version, 0x2c, 0x30, 1, 0x4c, 0x5c];
+        wire::write_bytes(&mut out, 6, body);
+        out.extend_from_slice(&[0x78, 0x0c, 0x86, 0]);
+        out.extend_from_slice(context);
+        out
+    };
+    let count = (LARGE / 4) as u32;
+    let pairs = [&[0x98, 0x02][..], &count.to_be_bytes(), &repeated(&[0x06, 0, 0x16, 0])].concat();
+    let mut text = b"\x0c\x20\x01\x47\0\x10\0\0".to_vec();
+    text.extend_from_slice(&repeated(b"\x01"));
+    let many = (LARGE / 6) as u32;
+    let map = [&[0x08, 0x02][..], &many.to_be_bytes(), &repeated(b"\x06\0\x1d\0\x0c\x0c")].concat();
+    let json = [&b"{\"a\":0"[..], &repeated(b",\"\":0"), b"}"].concat();
+    vec![packet(1, b"", &pairs), packet(1, &text, b""), packet(3, &map, b""), packet(5, &json, b"")]
+}
+
+/// Long lists of what is short on the wire.
+fn large_bodies() -> Vec<Vec<u8>> {
+    let list = |element: &[u8], least: &[u8]| {
+        let count = (LARGE / element.len()) as u32;
+        [least, &[0x29, 0x02], &count.to_be_bytes(), &repeated(element)].concat()
+    };
+    // The node that must stand before the list.
+    let node = [0x1a, 0x0b];
+    vec![list(&[0x0a, 0x0b], &node), list(&[0x0c], &node), list(&[0x0a, 0x38, 0x0c, 0x0b], &node)]
+}
+
+fn large_texts() -> Vec<Vec<u8>> {
+    let list = |element: &str| {
+        let list = element.repeat(LARGE / element.len());
+        format!("{{\"node\":{{}},\"all\":[{}]}}", list.trim_end_matches(',')).into_bytes()
+    };
+    let unknown = format!("{{{}\"node\":{{}},\"all\":[]}}", "\"u\":[],".repeat(LARGE / 7));
+    let map = format!(
+        "{{\"node\":{{\"bytes\":{{{}\"\":{{}}}}}},\"all\":[]}}",
+        "\"\":{},".repeat(LARGE / 6)
+    );
+    let floats = "{\"f\":0},".to_owned();
+    let zeros = "0,".repeat(LARGE / 2);
+    let numbers = format!("{{\"node\":{{\"numbers\":[{zeros}0]}},\"all\":[]}}");
+    vec![
+        numbers.into(),
+        list("{},"),
+        list(&floats),
+        list("{\"next\":[{}]},"),
+        unknown.into(),
+        map.into(),
+    ]
+}
+
+/// Files of very many small definitions of a kind.
+fn large_files() -> Vec<Vec<u8>> {
+    let many = |before: &str, one: fn(usize) -> String, after: &str| {
+        let mut text = before.to_owned();
+        for n in 0.. {
+            // What is written behind must fit, too.
+            if text.len() >= LARGE - 128 {
+                break;
+            }
+            text += &one(n);
+        }
+        (text + after).into_bytes()
+    };
+    vec![
+        many("module M{enum E{", |n| format!("a{n:x},"), "};};"),
+        many("module M{", |n| format!("enum e{n:x}{{a}};"), "};"),
+        many("module M{", |n| format!("struct s{n:x}{{0 require int a;}};"), "};"),
+        many("module M{interface I{", |n| format!("int f{n:x}();"), "};};"),
+        many("module M{", |n| format!("interface i{n:x}{{}};"), "};"),
+        many("module M{", |n| format!("const int c{n:x}=0;"), "};"),
+        many(
+            "module M{interface I{",
+            |n| format!("int f{n:x}(int a,int b,int c,out int d);"),
+            "};};",
+        ),
+        many("", |n| format!("#include \"{n:x}\"\n"), ""),
+        many("", |n| format!("module m{n:x}{{}};"), ""),
+        many("module M{struct S{", |n| format!("{} require int {n:x};", n % 256), "};};"),
+        repeated(b"@"),
+        repeated(b"\""),
+        repeated(b"vector<"),
+        many("module M{struct S{0 require int a;};", |_| "key[S,a];".to_owned(), "};"),
+        many("module M{interface I{void f(", |n| format!("map<int,S{n:x}>a,"), "int b);};};"),
+    ]
 }

@@ -13,6 +13,17 @@ use super::{
     packet::Version,
 };
 
+/// Header fields that say where an answer ends, or what it is: only the gateway knows.
+const FRAMING: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// What one plugin conf asks for.
 #[derive(Debug)]
 pub(super) struct Options {
@@ -236,8 +247,13 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, String> {
         value => table(value)?,
     };
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    match pairs.iter().find(|(_, name)| name.is_empty() || !name.chars().all(token)) {
-        Some((_, name)) => Err(format!("{name:?} is no name of a header field")),
-        None => Ok(pairs),
+    for (_, name) in &pairs {
+        if name.is_empty() || !name.chars().all(token) {
+            return Err(format!("{name:?} is no name of a header field"));
+        }
+        if FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+            return Err(format!("{name:?} cannot come from a server"));
+        }
     }
+    Ok(pairs)
 }

@@ -402,6 +402,10 @@ fn options_that_are_wrong_are_named() {
             json!({"response_headers": ["a b"]}),
             "option response_headers: \"a b\" is no name of a header field",
         ),
+        (
+            json!({"response_headers": {"a": "Content-Length"}}),
+            "option response_headers: \"Content-Length\" cannot come from a server",
+        ),
         (json!({"context": {"a": 1}}), "option context: a: expected a string, got 1"),
         (json!({"interface": "Farm.Nope"}), "there is no interface \"Farm.Nope\" among Farm.Hello"),
         (json!({"unwrap": "nope"}), "option unwrap: no function has a result \"nope\""),

@@ -236,10 +236,16 @@ fn a_transcoder_takes_what_the_conf_does_not_name_from_the_path() {
     );
     transcodes(
         r#"{ service = "S", ["function"] = "$http_x_id", timeout = 2,
-             request_headers = { "X-Id", "X-Other" }, metadata = { fixed = "v" } }"#,
+             request_headers = { "X-Id", "X-Other" } }"#,
         json("/"),
         "nil|nil",
-        r#"S 7 {"a":1} ["x-id=7", "fixed=v"] 2s {"level":1}"#,
+        r#"S 7 {"a":1} ["x-id=7"] 2s {"level":1}"#,
+    );
+    transcodes(
+        r#"{ metadata = { x = "$http_x_id!" } }"#,
+        json("/S/f"),
+        "nil|nil",
+        r#"S f {"a":1} ["x=7!"] 60s {"level":1}"#,
     );
     transcodes("{}", json("/"), "404|the path names no function", "");
 }
