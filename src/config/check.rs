@@ -57,6 +57,9 @@ pub trait PluginChecker {
     /// Takes the metadata that the document brings, before anything else is checked.
     fn metadata(&mut self, _: &Collection<Kept>) {}
 
+    /// Takes the interface descriptions that the document brings, likewise.
+    fn protos(&mut self, _: &Collection<Kept>) {}
+
     /// Checks a `vars` expression.
     ///
     /// # Errors
@@ -127,9 +130,12 @@ pub fn apply(
         run.refusals.push(Refusal { kind, id, line, reason, kept: false });
     }
     let doc = &mut document;
-    // First: a plugin may read its metadata while it checks its other configurations.
+    // First: a plugin may read its metadata while it checks its other configurations, and what
+    // they describe by id.
     let plugin_metadata = run.collection(Kind::PluginMetadata, &prev.plugin_metadata, doc);
     run.checker.metadata(&plugin_metadata);
+    let protos = run.collection(Kind::Protos, &prev.protos, doc);
+    run.checker.protos(&protos);
     let mut next = Snapshot {
         version: prev.version,
         routes: run.collection(Kind::Routes, &prev.routes, doc),
@@ -140,7 +146,7 @@ pub fn apply(
         global_rules: run.collection(Kind::GlobalRules, &prev.global_rules, doc),
         plugin_metadata,
         consumer_groups: run.collection(Kind::ConsumerGroups, &prev.consumer_groups, doc),
-        protos: run.collection(Kind::Protos, &prev.protos, doc),
+        protos,
         ssls: run.collection(Kind::Ssls, &prev.ssls, doc),
         stream_routes: run.collection(Kind::StreamRoutes, &prev.stream_routes, doc),
         secrets: run.collection(Kind::Secrets, &prev.secrets, doc),

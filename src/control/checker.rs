@@ -51,6 +51,10 @@ impl PluginChecker for Checker<'_> {
         self.vm.see_metadata(metadata);
     }
 
+    fn protos(&mut self, protos: &Collection<Kept>) {
+        self.vm.see_protos(protos);
+    }
+
     fn check_expr(&mut self, rule: &Value) -> Result<(), String> {
         Expr::compile(rule).map(drop)
     }

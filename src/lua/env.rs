@@ -158,7 +158,9 @@ pub(crate) fn log_about(level: Level, x: &Exchange, message: &str) {
     let client = x.remote_text();
     let request = vars::request_line(x);
     let upstream = x.upstream.attempts.last().map(|attempt| {
-        format!("http://{}{}", attempt.addr, String::from_utf8_lossy(&x.forward)).into_bytes()
+        let protocol = x.upstream.asked.as_ref().map_or("http", |asked| asked.framing.name());
+        let forward = String::from_utf8_lossy(&x.forward);
+        format!("{protocol}://{}{forward}", attempt.addr).into_bytes()
     });
     let context = error_log::Context {
         connection: Some(x.serial),

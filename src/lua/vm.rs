@@ -460,6 +460,15 @@ impl Vm {
         }
     }
 
+    /// Lets plugins read these interface descriptions from now on: what refers to them is about
+    /// to be checked.
+    pub(crate) fn see_protos(&self, protos: &Collection<Kept>) {
+        let mut seen = self.core.env.snapshot.borrow_mut();
+        if seen.protos.version != protos.version {
+            Arc::make_mut(&mut seen).protos = protos.clone();
+        }
+    }
+
     /// The plan of `merged`, made at its first use; `None` if nothing is to run.
     pub(crate) fn plan(
         &self,

@@ -13,6 +13,7 @@
 -- @module apisix.core.transcode
 local core_table = require("apisix.core.table")
 local host = require("moongate.host")
+local json = require("apisix.core.json")
 local log = require("apisix.core.log")
 local protocol = require("apisix.core.protocol")
 local request = require("apisix.core.request")
@@ -22,12 +23,14 @@ local schema_def = require("apisix.schema_def")
 local upstream = require("apisix.core.upstream")
 local utils = require("apisix.core.utils")
 
+local concat = table.concat
 local conf_item = host.conf_item
 local conf_version = host.conf_version
 local find = string.find
 local ipairs = ipairs
 local lower = string.lower
 local match = string.match
+local md5 = ngx.md5_bin
 local pairs = pairs
 local setmetatable = setmetatable
 local tostring = tostring
@@ -98,33 +101,27 @@ function _M.new(spec)
         schema = whole_schema(spec.properties),
         -- Conf -> what was made of it.
         made = setmetatable({}, { __mode = "k" }),
+        -- Options and sources -> a dialect that some conf has.
+        shared = setmetatable({}, { __mode = "v" }),
     }, transcoder_mt)
 end
 
 
---- `check_schema` of the plugin. An inline description is compiled, so that the message has
--- file, line and column; stored ones are checked when they are stored.
--- @treturn boolean
--- @treturn nil|string
-function methods:check_schema(conf)
-    local ok, err = schema.check(self.schema, conf)
-    if not ok then
-        return false, err
+-- A dialect; confs with equal options and descriptions share one.
+local function make(self, conf, sources)
+    local options = self.options(conf)
+    local parts = { json.stably_encode(options) }
+    for _, source in ipairs(sources or {}) do
+        parts[#parts + 1] = source.name
+        parts[#parts + 1] = md5(source.text)
     end
-    if conf.idl and conf.proto_id then
-        return false, "idl and proto_id are both there: one of them is enough"
-    end
-    if conf.proto_id then
-        return true
-    end
-
-    local sources = conf.idl and { { name = INLINE, text = conf.idl } }
-    local dialect
-    dialect, err = protocol.new(self.protocol, self.options(conf), sources)
+    local key = concat(parts, "\0")
+    local dialect, err = self.shared[key]
     if not dialect then
-        return false, err
+        dialect, err = protocol.new(self.protocol, options, sources)
+        self.shared[key] = dialect
     end
-    return true
+    return dialect, err
 end
 
 
@@ -141,6 +138,35 @@ local function stored(proto_id)
         sources[i] = { name = value.name or tostring(name), text = value.content, item = item }
     end
     return sources
+end
+
+
+--- `check_schema` of the plugin. The description is compiled, so that the message has file, line
+-- and column; a stored one that is not there yet may still come.
+-- @treturn boolean
+-- @treturn nil|string
+function methods:check_schema(conf)
+    local ok, err = schema.check(self.schema, conf)
+    if not ok then
+        return false, err
+    end
+    if conf.idl and conf.proto_id then
+        return false, "idl and proto_id are both there: one of them is enough"
+    end
+
+    local sources = conf.idl and { { name = INLINE, text = conf.idl } }
+    if conf.proto_id then
+        sources = stored(conf.proto_id)
+        if not sources then
+            return true
+        end
+    end
+    local dialect
+    dialect, err = make(self, conf, sources)
+    if not dialect then
+        return false, err
+    end
+    return true
 end
 
 
@@ -167,7 +193,7 @@ local function renew(self, conf, known, version)
 
     local dialect
     if sources then
-        dialect, err = protocol.new(self.protocol, self.options(conf), sources)
+        dialect, err = make(self, conf, sources)
     end
     known.sources = sources
     known.err = err
@@ -190,7 +216,7 @@ function methods:dialect(conf)
         self.made[conf] = known
         if not conf.proto_id then
             local sources = conf.idl and { { name = INLINE, text = conf.idl } }
-            known.dialect, known.err = protocol.new(self.protocol, self.options(conf), sources)
+            known.dialect, known.err = make(self, conf, sources)
         end
     end
     if conf.proto_id then

@@ -13,7 +13,7 @@ use crate::{
         Arguments, Dialect, Input, Refusal,
         registry::{self, Protocol, Source},
     },
-    config::{merge::UpstreamSource, upstream::Timeout},
+    config::merge::UpstreamSource,
     exchange::{Asked, Exchange},
     lua::{
         api::convert,
@@ -216,7 +216,7 @@ fn read_timeout(x: &Exchange) -> Duration {
     own.or_else(|| x.upstream.chosen.as_ref().map(|upstream| upstream.timeout))
         .or_else(|| x.upstream.chosen_id.as_deref().and_then(by_id))
         .or_else(of_route)
-        .unwrap_or_else(Timeout::default)
+        .unwrap_or_default()
         .read
 }
 

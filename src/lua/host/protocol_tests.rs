@@ -318,16 +318,21 @@ fn a_stored_description_is_read_again_when_it_changes_and_not_when_it_is_no_good
     worker(async {
         let bench = Bench::new().await;
         let code = r#"
-            CONF = CONF or { proto_id = "main.any", service = "S" }
-            return access(CONF)
+            if not CONF then
+                CONF = { proto_id = "main.any", service = "S" }
+                assert(T:check_schema(CONF))
+            end
+            local status, body = T:access(CONF, ctx)
+            return show(status, body and body.message) .. "|" .. check({ proto_id = "main.any" })
         "#;
         let mut snapshot = Snapshot::default();
-        let versions: [(&[(&str, &str)], &str); 4] = [
-            (&[("main.any", "f")], "nil|nil"),
-            (&[("main.any", "f"), ("other", "x")], "nil|nil"),
-            // No good, but nobody knew by its name: the one before stays.
-            (&[("main.any", "a b")], "nil|nil"),
-            (&[("main.any", "g")], "404|no function f"),
+        let versions: [(&[(&str, &str)], &str); 5] = [
+            (&[("main.any", "f")], "nil|nil|true"),
+            (&[("main.any", "f"), ("other", "x")], "nil|nil|true"),
+            // No good: the one before stays, and no new conf may have it.
+            (&[("main.any", "a b")], "nil|nil|false|main.any:1:1: a space"),
+            (&[("main.any", "g")], "404|no function f|true"),
+            (&[], "404|no function f|true"),
         ];
         for (files, expected) in versions {
             snapshot = protos(&snapshot, files);
