@@ -62,7 +62,7 @@ pub struct Dialect {
 struct Shared {
     options: Options,
     mode: Mode,
-    schema: Option<Schema>,
+    schema: Option<Rc<Schema>>,
 }
 
 impl Dialect {
@@ -78,7 +78,7 @@ impl Dialect {
                 return Err("mode: protobuf needs a description (.proto)".to_owned());
             }
             [] => None,
-            sources => Some(Schema::compile(sources)?),
+            sources => Some(Schema::shared(sources)?),
         };
         let described = if schema.is_some() { Mode::Protobuf } else { Mode::Passthrough };
         let mode = options.mode.unwrap_or(described);
