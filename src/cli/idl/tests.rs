@@ -43,7 +43,7 @@ fn included_files_are_found_beside_a_file_and_in_folders() {
         found,
         [
             format!("{path}:2:1: the included file \"c.tars\" is not given"),
-            format!("{path}:3:46: there is no type `C::T`"),
+            format!("{path}:3:51: there is no type `C::T`"),
         ]
     );
     assert_eq!(check(&[main], &[]), Err("2 problems".to_owned()));
