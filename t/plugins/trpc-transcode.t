@@ -723,3 +723,19 @@ moongate="${MOONGATE_BIN:-target/release/moongate}"
 rm -r "$dir"
 --- response_body_like eval
 qr/^good\n\{"msg":"Hello shell"\}\n.*body\.msg: invalid type: integer `5` \(expected a string\)\n$/s
+
+
+
+=== TEST 55: a description is checked when it is stored
+--- apisix_yaml
+protos:
+  - id: bad.proto
+    content: |
+      syntax = "proto3";
+      message A { int32 = 1; }
+#END
+--- request
+GET /
+--- error_code: 404
+--- error_log
+bad.proto:2:19: expected an identifier
