@@ -726,7 +726,24 @@ qr/^good\n\{"msg":"Hello shell"\}\n.*body\.msg: invalid type: integer `5` \(expe
 
 
 
-=== TEST 55: a description is checked when it is stored
+=== TEST 55: an answer that cannot be read touches no other call on its connection
+--- exec
+curl -s --json '{"ms":700}' http://127.0.0.1:1984/json/trpc.app.peer.Peer/Late > "${TMPDIR:-/tmp}/trpc-late-$$" &
+sleep 0.2
+for kind in no-head head attachment content-type encoding gzip; do
+    curl -s -o /dev/null -w '%{http_code} ' --json "{\"kind\":\"$kind\"}" http://127.0.0.1:1984/json/trpc.app.peer.Peer/Hostile
+done
+wait
+cat "${TMPDIR:-/tmp}/trpc-late-$$"
+rm "${TMPDIR:-/tmp}/trpc-late-$$"
+--- response_body chomp
+502 502 502 502 502 502 {"ms": 700}
+--- error_log
+an answer that cannot be read
+
+
+
+=== TEST 56: a description is checked when it is stored
 --- apisix_yaml
 protos:
   - id: bad.proto
