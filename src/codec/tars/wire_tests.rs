@@ -1,6 +1,11 @@
 //! Items, whole and hostile.
 
-use super::{Counted, Fault, Head, Kind, LEVELS_MAX, Reader, Width, write_integer};
+use proptest::prelude::{any, prop, proptest};
+
+use super::{
+    Counted, Fault, Head, Kind, LEVELS_MAX, Reader, Width, write_bytes, write_double, write_float,
+    write_integer, write_string,
+};
 
 #[test]
 fn integers_shrink_to_what_they_need() {
@@ -22,6 +27,53 @@ fn integers_shrink_to_what_they_need() {
         let head = reader.head().unwrap();
         assert_eq!(reader.integer(head.kind, Width::Eight), Ok(number));
         assert!(reader.rest().is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_item_comes_back(
+        tag in any::<u8>(),
+        integer in any::<i64>(),
+        float in any::<f32>(),
+        double in any::<f64>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        let mut out = Vec::new();
+        write_integer(&mut out, tag, integer);
+        write_float(&mut out, tag, float);
+        write_double(&mut out, tag, double);
+        write_string(&mut out, tag, &bytes);
+        write_bytes(&mut out, tag, &bytes);
+        let mut reader = Reader::new(&out);
+        let mut next = |reader: &mut Reader<'_>| {
+            let head = reader.head().unwrap();
+            assert_eq!(head.tag, tag);
+            head.kind
+        };
+        let kind = next(&mut reader);
+        assert_eq!(reader.integer(kind, Width::Eight), Ok(integer));
+        let kind = next(&mut reader);
+        assert_eq!(reader.float(kind).unwrap().to_bits(), float.to_bits());
+        let kind = next(&mut reader);
+        assert_eq!(reader.double(kind).unwrap().to_bits(), double.to_bits());
+        let kind = next(&mut reader);
+        assert_eq!(reader.string(kind), Ok(&bytes[..]));
+        let kind = next(&mut reader);
+        assert_eq!(reader.bytes(kind), Ok(&bytes[..]));
+        assert!(reader.rest().is_empty());
+    }
+
+    #[test]
+    fn any_bytes_are_skipped_or_refused(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut reader = Reader::new(&data);
+        while let Ok(head) = reader.head() {
+            let before = reader.rest().len();
+            if reader.skip(head.kind).is_err() {
+                break;
+            }
+            assert!(reader.rest().len() <= before);
+        }
     }
 }
 

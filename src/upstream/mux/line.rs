@@ -38,6 +38,9 @@ const ID_MAX: u32 = i32::MAX as u32;
 /// Frames up to this size are copied out of the read buffer.
 const COPIED_BYTES_MAX: usize = 8 << 10;
 
+/// A connection with calls on it is not looked at more often, however short its idle time is.
+const LOOK_MIN: Duration = Duration::from_millis(20);
+
 /// Reads after one another before others on the worker get their turn.
 const READS_MAX: usize = 16;
 
@@ -569,7 +572,7 @@ impl Driver<'_> {
             };
         }
         if !state.calls.is_empty() {
-            return Due::In(limits.ping_after.min(self.idle_timeout));
+            return Due::In(limits.ping_after.min(self.idle_timeout).max(LOOK_MIN));
         }
         let idle = if state.retired { None } else { left(state.used, self.idle_timeout) };
         let Some(idle) = idle else { return Due::End(line.closed(None)) };

@@ -529,13 +529,13 @@ fn a_node_that_reads_nothing_is_left_after_the_send_timeout() {
 #[test]
 fn idle_connections_are_pinged_kept_and_closed() {
     local(async {
-        let times = Limits { ping_after: ms(40), ping_within: ms(60), ..few() };
+        let times = Limits { ping_after: ms(40), ping_within: ms(500), ..few() };
         let living = server(echo).await;
         let mux = Mux::new(times);
         assert_eq!(ask(&mux, &living.node, "a").await, "A");
         sleep(ms(300)).await;
         let pings = living.seen.texts().iter().filter(|text| text.is_empty()).count();
-        assert!((2..=8).contains(&pings), "{pings}");
+        assert!((1..=8).contains(&pings), "{pings}");
         assert_eq!(ask(&mux, &living.node, "b").await, "B");
         assert_eq!(living.seen.connections.get(), 1);
 
@@ -553,12 +553,14 @@ fn idle_connections_are_pinged_kept_and_closed() {
         assert_eq!(ask(&mux, &dead.node, "b").await, "B");
         assert_eq!(dead.seen.connections.get(), 2);
 
-        let keep = KeepAlive { idle_timeout: ms(50), ..KeepAlive::default() };
-        let brief = server(echo).await;
-        let node = Node { keep, ..brief.node.clone() };
-        assert_eq!(ask(&mux, &node, "a").await, "A");
-        until("closed", || brief.seen.open.get() == 0).await;
-        assert!(brief.seen.texts().iter().filter(|text| text.is_empty()).count() <= 1);
+        for idle in [0, 50] {
+            let keep = KeepAlive { idle_timeout: ms(idle), ..KeepAlive::default() };
+            let brief = server(echo).await;
+            let node = Node { keep, ..brief.node.clone() };
+            assert_eq!(ask(&mux, &node, "a").await, "A");
+            until("closed", || brief.seen.open.get() == 0).await;
+            assert!(brief.seen.texts().iter().filter(|text| text.is_empty()).count() <= 1);
+        }
     });
 }
 
