@@ -70,7 +70,7 @@ fn imports_are_found_below_folders_and_beside_the_file() {
     assert_eq!(check(std::slice::from_ref(&main), &[folder.join("more")]), Ok(()));
     let read = files::read(std::slice::from_ref(&main), &[]).unwrap();
     let found = problems(&files::sources(&read));
-    assert_eq!(found, ["b.proto:1:32: import 'lib/c.proto' not found"]);
+    assert_eq!(found, ["b.proto:1:31: import 'lib/c.proto' not found"]);
     write("b.proto", "syntax = \"proto3\"; package p;\nmessage B { C c = 1; }");
     let read = files::read(std::slice::from_ref(&main), &[folder.join("more")]).unwrap();
     let found = problems(&files::sources(&read));
