@@ -2,7 +2,8 @@
 --
 -- Runs in `access`: the request becomes a call, and the upstream's nodes are called in tRPC over
 -- few connections for many calls. In mode `passthrough` the JSON body goes to the service as it
--- is; in mode `protobuf` a `.proto` description (`proto_id`, `idl`) says how it becomes protobuf.
+-- is; in mode `protobuf`, the default if there is a `.proto` description (`proto_id`, `idl`), that
+-- says how it becomes protobuf and back.
 -- Whatever `service` and `function` do not name stands at the end of the path.
 --
 -- A refusal is a JSON object with a `message`: 400 for a body that does not fit, with the path
@@ -26,7 +27,8 @@ local function choice(first, ...)
 end
 
 local properties = {
-    mode = choice("passthrough", "protobuf"),
+    -- Without it `protobuf` if there is a description.
+    mode = { type = "string", enum = { "passthrough", "protobuf" } },
     proto_service = {
         type = "string",
         minLength = 1,

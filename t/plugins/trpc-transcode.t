@@ -691,3 +691,68 @@ curl -s http://127.0.0.1:1984/json/trpc.app.peer.Peer/Stats | grep -c '"connecti
 --- response_body
 1000
 1
+
+
+
+=== TEST 53: a call from the command line
+--- exec
+"${MOONGATE_BIN:-target/release/moongate}" idl call --protocol trpc 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":"shell"}'
+--- response_body
+{"msg": "Hello shell"}
+
+
+
+=== TEST 54: a call in protobuf from the command line, by a file with an import
+--- exec
+dir=$(mktemp -d)
+cat > "$dir/hello.proto" <<'EOF'
+syntax = "proto3";
+package trpc.helloworld;
+import "types.proto";
+service Greeter { rpc Hello(HelloRequest) returns (HelloRequest); }
+EOF
+cat > "$dir/types.proto" <<'EOF'
+syntax = "proto3";
+package trpc.helloworld;
+message HelloRequest { string msg = 1; }
+EOF
+moongate="${MOONGATE_BIN:-target/release/moongate}"
+"$moongate" idl check "$dir/hello.proto" && echo good
+"$moongate" idl call -i "$dir/hello.proto" 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":"shell"}'
+"$moongate" idl call -i "$dir/hello.proto" 127.0.0.1:9301 trpc.helloworld.Greeter Hello '{"msg":5}' 2>&1
+rm -r "$dir"
+--- response_body_like eval
+qr/^good\n\{"msg":"Hello shell"\}\n.*body\.msg: invalid type: integer `5` \(expected a string\)\n$/s
+
+
+
+=== TEST 55: an answer that cannot be read touches no other call on its connection
+--- exec
+curl -s --json '{"ms":700}' http://127.0.0.1:1984/json/trpc.app.peer.Peer/Late > "${TMPDIR:-/tmp}/trpc-late-$$" &
+sleep 0.2
+for kind in no-head head attachment content-type encoding gzip; do
+    curl -s -o /dev/null -w '%{http_code} ' --json "{\"kind\":\"$kind\"}" http://127.0.0.1:1984/json/trpc.app.peer.Peer/Hostile
+done
+wait
+cat "${TMPDIR:-/tmp}/trpc-late-$$"
+rm "${TMPDIR:-/tmp}/trpc-late-$$"
+--- response_body chomp
+502 502 502 502 502 502 {"ms": 700}
+--- error_log
+an answer that cannot be read
+
+
+
+=== TEST 56: a description is checked when it is stored
+--- apisix_yaml
+protos:
+  - id: bad.proto
+    content: |
+      syntax = "proto3";
+      message A { int32 = 1; }
+#END
+--- request
+GET /
+--- error_code: 404
+--- error_log
+bad.proto:2:19: expected an identifier

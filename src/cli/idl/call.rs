@@ -40,9 +40,9 @@ pub(in super::super) struct Call {
     /// The arguments as a JSON object; - reads them from standard input.
     #[arg(default_value = "{}")]
     json: String,
-    /// The protocol.
-    #[arg(long, default_value = "tars")]
-    protocol: String,
+    /// The protocol; without it the one that the file of the interface is of, else tars.
+    #[arg(long)]
+    protocol: Option<String>,
     /// A file that describes the interface; what it includes is read, too.
     #[arg(short, long = "idl")]
     idl: Vec<PathBuf>,
@@ -94,7 +94,14 @@ pub(super) fn run(call: &Call) -> Result<(), String> {
 
 /// Makes the call of `json` and waits for its answer.
 pub(super) fn exchange(call: &Call, json: &str) -> Result<Answer, String> {
-    let protocol = registry::find(PROTOCOLS, &call.protocol)?;
+    let of_file = || {
+        let file = call.idl.first()?.to_str()?;
+        PROTOCOLS.iter().find(|protocol| file.ends_with(protocol.suffix))
+    };
+    let protocol = match &call.protocol {
+        Some(name) => registry::find(PROTOCOLS, name)?,
+        None => of_file().map_or_else(|| registry::find(PROTOCOLS, "tars"), Ok)?,
+    };
     let read = files::read(&call.idl, &call.folders)?;
     let options: Map<String, Value> = call
         .options

@@ -9,8 +9,8 @@ use clap::Subcommand;
 
 use super::process::say;
 use crate::codec::{
-    registry::{self, PROTOCOLS, Source},
-    tars,
+    registry::{PROTOCOLS, Source},
+    tars, trpc,
 };
 
 /// What can be done with interface descriptions.
@@ -68,14 +68,12 @@ fn problems(sources: &[Source<'_>]) -> Vec<String> {
         let errors = tars::idl::Schema::compile(sources).err().unwrap_or_default();
         return errors.iter().map(ToString::to_string).collect();
     }
-    let known = PROTOCOLS.iter().map(|protocol| protocol.suffix);
-    let known: Vec<&str> = known.collect();
-    if !known.iter().any(|suffix| first.name.ends_with(suffix)) {
-        return vec![format!("{}: expected a file of type {}", first.name, known.join(", "))];
+    if first.name.ends_with(trpc::PROTOCOL.suffix) {
+        let error = trpc::schema::Schema::compile(sources).err();
+        return error.into_iter().collect();
     }
-    // Languages whose files are checked alone.
-    let text = registry::check(PROTOCOLS, first).err().unwrap_or_default();
-    text.lines().map(|line| format!("{}: {line}", first.name)).collect()
+    let known: Vec<&str> = PROTOCOLS.iter().map(|protocol| protocol.suffix).collect();
+    vec![format!("{}: expected a file of type {}", first.name, known.join(", "))]
 }
 
 #[cfg(test)]

@@ -54,6 +54,30 @@ fn included_files_are_found_beside_a_file_and_in_folders() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn imports_are_found_below_folders_and_beside_the_file() {
+    let folder = folder("proto");
+    fs::create_dir_all(folder.join("more/lib")).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    write(
+        "a.proto",
+        "syntax = \"proto3\"; package p; import \"b.proto\"; import \"lib/c.proto\";
+         message A { B b = 1; lib.C c = 2; } service S { rpc M(A) returns (A); }",
+    );
+    write("b.proto", "syntax = \"proto3\"; package p; import \"lib/c.proto\"; message B {}");
+    write("more/lib/c.proto", "syntax = \"proto3\"; package lib; message C {}");
+    let main = folder.join("a.proto");
+    assert_eq!(check(std::slice::from_ref(&main), &[folder.join("more")]), Ok(()));
+    let read = files::read(std::slice::from_ref(&main), &[]).unwrap();
+    let found = problems(&files::sources(&read));
+    assert_eq!(found, ["b.proto:1:31: import 'lib/c.proto' not found"]);
+    write("b.proto", "syntax = \"proto3\"; package p;\nmessage B { C c = 1; }");
+    let read = files::read(std::slice::from_ref(&main), &[folder.join("more")]).unwrap();
+    let found = problems(&files::sources(&read));
+    assert!(matches!(&found[..], [one] if one.starts_with("b.proto:2:13: ")), "{found:?}");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
 #[derive(Debug, Parser)]
 struct Line {
     #[command(subcommand)]

@@ -61,25 +61,28 @@ pub struct Dialect {
 /// What all calls of a dialect look at.
 struct Shared {
     options: Options,
-    schema: Option<Schema>,
+    mode: Mode,
+    schema: Option<Rc<Schema>>,
 }
 
 impl Dialect {
-    /// Checks options and compiles the description. Given one, mode `passthrough` uses it too,
-    /// for aliases and to refuse functions that are not there.
+    /// Checks options and compiles the description, with which mode `protobuf` is the default.
+    /// Mode `passthrough` uses one too, for aliases and to refuse functions that are not there.
     ///
     /// # Errors
     /// What is wrong with which option, or where in which file.
     pub fn new(options: &Value, sources: &[registry::Source<'_>]) -> Result<Self, String> {
         let options = Options::new(options)?;
         let schema = match sources {
-            [] if options.mode == Mode::Protobuf => {
+            [] if options.mode == Some(Mode::Protobuf) => {
                 return Err("mode: protobuf needs a description (.proto)".to_owned());
             }
             [] => None,
-            sources => Some(Schema::compile(sources)?),
+            sources => Some(Schema::shared(sources)?),
         };
-        let shared = Shared { options, schema };
+        let described = if schema.is_some() { Mode::Protobuf } else { Mode::Passthrough };
+        let mode = options.mode.unwrap_or(described);
+        let shared = Shared { options, mode, schema };
         shared.check_names()?;
         Ok(Self { shared: Rc::new(shared) })
     }
@@ -169,7 +172,7 @@ impl Shared {
 
     fn body(&self, arguments: Arguments<'_>, method: Option<&Method>) -> Result<Vec<u8>, Refusal> {
         let bad = |message: String| refusal(400, message);
-        let message = match (self.options.mode, method) {
+        let message = match (self.mode, method) {
             (Mode::Protobuf, Some(method)) => &method.input,
             _ => {
                 return Ok(match arguments {
@@ -257,7 +260,7 @@ struct Unary {
 
 impl Unary {
     fn content_type(&self) -> u32 {
-        match self.shared.options.mode {
+        match self.shared.mode {
             Mode::Passthrough => JSON,
             Mode::Protobuf => PROTOBUF,
         }
@@ -293,7 +296,7 @@ impl Unary {
                 head.content_type
             )));
         }
-        match (options.mode, &self.method) {
+        match (self.shared.mode, &self.method) {
             (Mode::Protobuf, Some(method)) => options.json.decode(&method.output, &body),
             _ => Ok(body),
         }

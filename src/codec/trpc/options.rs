@@ -31,9 +31,8 @@ pub struct Options {
     /// stands before a service that a request names.
     #[serde(default, deserialize_with = "name")]
     pub proto_service: Option<String>,
-    /// What becomes of the body.
-    #[serde(default)]
-    pub mode: Mode,
+    /// What becomes of the body; without it, `protobuf` if there is a description.
+    pub mode: Option<Mode>,
     /// Who calls.
     #[serde(default = "caller", deserialize_with = "caller_name")]
     pub caller: String,
@@ -69,11 +68,10 @@ pub struct Options {
 }
 
 /// What becomes of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// The service takes JSON; bodies stay as they are.
-    #[default]
     Passthrough,
     /// The service takes protobuf.
     Protobuf,

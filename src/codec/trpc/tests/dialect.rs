@@ -173,6 +173,21 @@ fn protobuf_goes_out_and_json_comes_back() {
 }
 
 #[test]
+fn a_description_makes_the_mode_protobuf_unless_another_is_asked_for() {
+    for (options, content_type, func) in [
+        (json!({ "function": "Named" }), 0, &b"/v1/named"[..]),
+        (json!({ "function": "Named", "mode": "passthrough" }), 2, b"/v1/named"),
+    ] {
+        let dialect = Dialect::new(&options, &[source(PROTO)]).expect("a dialect");
+        let frame = sent(&dialect.call(&input(b"{}")).expect("a call"));
+        let head = Request::decode(Frame::parse(&frame).expect("a frame").head).expect("a head");
+        assert_eq!((head.content_type, head.func), (content_type, func));
+        let unknown = Input { function: Some("Nope"), ..input(b"") };
+        assert_eq!(refused(&dialect, &unknown).status, 404);
+    }
+}
+
+#[test]
 fn an_answer_of_another_kind_is_broken() {
     let dialect = dialect(json!({ "service": "a", "function": "F" }));
     let call = dialect.call(&input(b"")).expect("a call");

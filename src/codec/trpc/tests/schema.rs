@@ -1,12 +1,14 @@
 //! Descriptions: what compiles, what is refused and where.
 
+use std::rc::Rc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
 
 use super::{PROTO, compiled, source};
 use crate::codec::{
     registry::Source,
-    trpc::schema::{self, LEVELS_MAX, SOURCES_BYTES_MAX, Schema},
+    trpc::schema::{self, ENTRIES_MAX, LEVELS_MAX, SOURCES_BYTES_MAX, Schema},
 };
 
 #[track_caller]
@@ -136,8 +138,14 @@ fn a_map_that_is_none_is_refused() {
 }
 
 #[test]
-fn names_of_sources_stay_within_their_tree() {
-    for name in ["", "/a", "../a", "a/../b", "a\\b", "a//b", "."] {
+fn a_source_may_have_any_name_but_its_own_only() {
+    for name in ["1", "/a/b.proto", "../a.proto", "a\\b", "a//b", "./x", "."] {
+        let source = Source { name, text: b"message A {\n  x\n}" };
+        let error = Schema::compile(&[source]).expect_err(name);
+        assert!(error.starts_with(&format!("{name}:3:1: ")), "{error}");
+        Schema::compile(&[Source { name, text: b"message A {}" }]).expect(name);
+    }
+    for name in ["", "a\nb", &"x".repeat(5000)] {
         let error = Schema::compile(&[Source { name, text: b"" }]).expect_err(name);
         assert!(error.contains("no name for a file"), "{error}");
     }
@@ -159,6 +167,35 @@ fn sizes_and_depths_are_bounded() {
     Schema::compile(&[source(&quoted)]).expect("compiles");
     let many = vec![Source { name: "a.proto", text: b"" }; 257];
     assert!(Schema::compile(&many).expect_err("many").contains("more than 256 files"));
+}
+
+#[test]
+fn a_block_has_a_bounded_number_of_entries() {
+    let options = |count| "option java_package = 'x';".repeat(count);
+    check_refused(&options(ENTRIES_MAX + 1), "demo.proto:1: more than 4096 entries in one block");
+    let values: String = (0..ENTRIES_MAX).map(|at| format!("A{at} = {at};\n")).collect();
+    Schema::compile(&[source(&format!("enum E {{ {values} }}"))]).expect("compiles");
+    check_refused(
+        &format!("enum E {{ {values} B = 9999; }}"),
+        "demo.proto:4097: more than 4096 entries",
+    );
+    // Of one block, not of all.
+    let many = format!("enum E {{ {values} }} message M {{ enum F {{ {values} }} }}");
+    Schema::compile(&[source(&many)]).expect("compiles");
+}
+
+#[test]
+fn the_same_sources_are_compiled_once() {
+    let first = Schema::shared(&[source(PROTO)]).expect("compiles");
+    let again = Schema::shared(&[source(PROTO)]).expect("compiles");
+    assert!(Rc::ptr_eq(&first, &again));
+    let renamed = Source { name: "other.proto", ..source(PROTO) };
+    let other = Schema::shared(&[renamed]).expect("compiles");
+    assert!(!Rc::ptr_eq(&first, &other));
+    let old = Rc::downgrade(&first);
+    drop((first, again));
+    assert!(old.upgrade().is_none());
+    assert!(Schema::shared(&[source("message")]).is_err());
 }
 
 #[test]
