@@ -124,7 +124,8 @@ class Rig:
         wait_for(lambda: get(port, "/up")[0] == 200, f"the gateway at {port}")
 
     def check(self, what, held, figures=""):
-        print(f"  {'ok  ' if held else 'FAIL'} {what}{': ' if figures else ''}{figures}", flush=True)
+        word, colon = "ok  " if held else "FAIL", ": " if figures else ""
+        print(f"  {word} {what}{colon}{figures}", flush=True)
         self.failed += not held
 
     def close(self):
