@@ -31,6 +31,10 @@ local wait = ngx.thread.wait
 -- Keys that wait for the next exchange at most. One more is told with its next request.
 local QUEUE_MAX = 10000
 
+-- What of an interval passes before Redis is told; the rest is for the telling, so that what
+-- Redis does not know is never older than the interval.
+local EARLY = 0.9
+
 -- Keys that are told at the same time.
 local BATCH = 32
 
@@ -208,7 +212,7 @@ end
 function start(syncer)
     local dict, mark = syncer.dict, "timer#" .. syncer.queue
     if dict:add(mark, true, 10 * syncer.interval) then
-        local ok, err = timer_at(syncer.interval, tell_all, syncer)
+        local ok, err = timer_at(EARLY * syncer.interval, tell_all, syncer)
         if not ok then
             dict:delete(mark)
             core.log.error("failed to create timer: ", err)

@@ -261,8 +261,7 @@ def exact(rig):
 
 def delayed(rig):
     answers = load("/delayed", count=2000, pause=0.004, seconds=30)
-    # The exchange itself takes a moment as well.
-    interval = most_within(answers, 0.5 + 0.05)
+    interval = most_within(answers, 0.5)
     most = 1000 + (len(GATES) - 1) * interval
     got = len(passed(answers))
     rig.check("sync_interval 0.5, limit 1000: at most what one admits in an interval above it",
