@@ -17,15 +17,26 @@ local ceil = math.ceil
 local count_in_redis = counters.count
 local find = string.find
 local floor = math.floor
+local ipairs = ipairs
 local max = math.max
 local now = ngx.now
+local pairs = pairs
 local setmetatable = setmetatable
+local spawn = ngx.thread.spawn
 local sub = string.sub
 local timer_at = ngx.timer.at
 local tonumber = tonumber
+local wait = ngx.thread.wait
 
 -- Keys that wait for the next exchange at most. One more is told with its next request.
 local QUEUE_MAX = 10000
+
+-- What of an interval passes before Redis is told; the rest is for the telling, so that what
+-- Redis does not know is never older than the interval.
+local EARLY = 0.9
+
+-- Keys that are told at the same time.
+local BATCH = 32
 
 -- What an entry lives longer than its window, so that its last count is still told.
 local GRACE = 1
@@ -140,25 +151,53 @@ local function tell(syncer, key)
 end
 
 
+-- One key of the queue. What is let through from here on puts it there again.
+local function tell_one(syncer, key)
+    local dict, mark = syncer.dict, "queued#" .. key
+    dict:delete(mark)
+    local ok, err = tell(syncer, key)
+    if not ok and dict:add(mark, true, 10 * syncer.interval) then
+        dict:rpush(syncer.queue, key)
+    end
+    return err
+end
+
+
+-- The next keys of the queue, side by side: a distant server would take too long for each.
+local function tell_some(syncer)
+    local dict = syncer.dict
+    local keys, threads, failure = {}, {}, nil
+    for _ = 1, BATCH do
+        local key = dict:rpop(syncer.queue)
+        if not key then
+            break
+        end
+        keys[key] = true
+    end
+    for key in pairs(keys) do
+        threads[#threads + 1] = spawn(tell_one, syncer, key)
+    end
+    for _, thread in ipairs(threads) do
+        local ok, err = wait(thread)
+        failure = failure or err or not ok and "the thread failed"
+    end
+    return failure
+end
+
+
 local start
 
 
 -- Runs in one worker at a time. When Redis fails, what is left waits for the next round.
 local function tell_all(premature, syncer)
     local dict, queue = syncer.dict, syncer.queue
-    for _ = 1, dict:llen(queue) or 0 do
-        local key = dict:rpop(queue)
-        if not key then
-            break
-        end
+    for _ = 1, ceil((dict:llen(queue) or 0) / BATCH) do
         dict:set("timer#" .. queue, true, 10 * syncer.interval)
-        local ok, err = tell(syncer, key)
-        if not ok then
+        local err = tell_some(syncer)
+        if err then
             core.log.error("failed to tell Redis of limit-count: ", err)
-            dict:rpush(queue, key)
             break
         end
-        dict:delete("queued#" .. key)
     end
     dict:delete("timer#" .. queue)
     -- The code that follows starts its own timer.
@@ -173,7 +212,7 @@ end
 function start(syncer)
     local dict, mark = syncer.dict, "timer#" .. syncer.queue
     if dict:add(mark, true, 10 * syncer.interval) then
-        local ok, err = timer_at(syncer.interval, tell_all, syncer)
+        local ok, err = timer_at(EARLY * syncer.interval, tell_all, syncer)
         if not ok then
             dict:delete(mark)
             core.log.error("failed to create timer: ", err)

@@ -657,7 +657,37 @@ redis-cli hvals "$(redis-cli keys 'plugin-limit-count:*:sliding')"
 
 
 
-=== TEST 26: the time of a count without a number
+=== TEST 26: delayed sync of many keys at once
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      limit-count:
+        count: 5
+        time_window: 60
+        rejected_code: 429
+        key: arg_k
+        sync_interval: 0.3
+        policy: redis
+        redis_host: 127.0.0.1
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- exec
+redis-cli flushall >/dev/null
+for i in $(seq 100); do
+    curl -s -o /dev/null "http://127.0.0.1:1984/hello?k=$i" -o /dev/null "http://127.0.0.1:1984/hello?k=$i"
+done
+sleep 0.8
+for key in $(redis-cli keys 'plugin-limit-count:v1:*'); do redis-cli get $key; done | sort | uniq -c
+--- timeout: 20
+--- response_body_like: ^ *100 2\n$
+
+
+
+=== TEST 27: numbers that are none
 --- apisix_yaml
 routes:
   - uri: "/hello"

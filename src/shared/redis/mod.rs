@@ -15,8 +15,8 @@
 //! * Only masters are asked, never replicas.
 //! * At most [`CALLS_MAX`] calls of one target wait; one more is refused.
 //!
-//! [`link`] is one connection, [`node`] what keeps it up, [`sentinel`] finds the master,
-//! [`cluster`] sends a key to the node that has it.
+//! `link` is one connection, `node` what keeps it up, `sentinel` finds the master, `cluster`
+//! sends a key to the node that has it.
 
 mod cluster;
 mod command;
