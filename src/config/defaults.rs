@@ -278,7 +278,7 @@ mod tests {
     fn the_defaults_are_a_document() {
         let tree = tree().unwrap();
         assert_eq!(tree["nginx_config"]["event"]["worker_connections"], 10620);
-        assert_eq!(tree["plugins"].as_array().unwrap().len(), 31);
+        assert_eq!(tree["plugins"].as_array().unwrap().len(), 34);
         assert_eq!(tree["plugin_attr"]["opentelemetry"]["resource"]["service.name"], "APISIX");
     }
 }
