@@ -131,6 +131,8 @@ end
 
 
 function _M.rewrite(conf, ctx)
+    -- Later phases get the consumer's conf of this plugin, which is its key.
+    ctx.anti_tamper_conf = conf
     local claim, reason, why = request.verify(conf, ctx)
     if not claim then
         return refuse(conf, ctx, reason, why)
@@ -167,8 +169,9 @@ local function signer_of(answer)
 end
 
 
-function _M.header_filter(conf)
-    local answer = conf.sign_response
+function _M.header_filter(_, ctx)
+    local conf = ctx.anti_tamper_conf
+    local answer = conf and conf.sign_response
     local signer = answer and signer_of(answer)
     if not signer then
         return
@@ -198,8 +201,9 @@ end
 
 
 -- A body that was checked on its way is known to be wrong when the answer is made already.
-function _M.log(conf)
-    if conf.body == "stream" and core.signature.body_was_tampered() then
+function _M.log(_, ctx)
+    local conf = ctx.anti_tamper_conf
+    if conf and conf.body == "stream" and core.signature.body_was_tampered() then
         request.count(NAME, "digest")
     end
 end

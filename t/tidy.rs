@@ -123,7 +123,8 @@ const UPWARD: &[(&str, &str)] = &[
 /// A crate, and the only modules that may name it.
 const DOORS: &[(&str, &[&str])] = &[
     ("mlua", &["lua"]),
-    ("aws_lc_rs", &["codec"]),
+    // Also the name of rustls's module for it.
+    ("aws_lc_rs", &["codec", "lua", "upstream"]),
     ("hyper", &["accept", "control"]),
     ("hyper_util", &["accept", "control"]),
     ("h2", &["accept"]),

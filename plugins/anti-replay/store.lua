@@ -8,6 +8,7 @@ local core = require("apisix.core")
 local format = string.format
 local has_redis, redis_schema = pcall(require, "apisix.utils.redis-schema")
 local max = math.max
+local resty_sha256 = require("resty.sha256")
 local setmetatable = setmetatable
 local to_hex = require("resty.string").to_hex
 local tostring = tostring
@@ -126,8 +127,9 @@ local function insert_in_redis(conf, scope, nonce, ttl)
     if not client then
         return nil, err
     end
-    local digest = to_hex(ngx.sha1_bin(#scope .. ":" .. scope .. nonce))
-    local key = conf.key_prefix .. ":" .. digest
+    local sum = resty_sha256:new()
+    sum:update(#scope .. ":" .. scope .. nonce)
+    local key = conf.key_prefix .. ":" .. to_hex(sum:final())
     return ask(conf, client, key, format("%d", max(1, ttl * 1000)))
 end
 

@@ -21,6 +21,9 @@ local OWNERS = {
     ["hmac-auth"] = { "anti-tamper", "anti-replay", "hmac-auth" },
 }
 
+-- Where a signature stands, if not in Authorization.
+local CREDENTIALS = { ["rfc9421"] = { "Signature", "Signature-Input" } }
+
 -- What stands for more than itself.
 local PARTS = {
     ["@target-uri"] = { "@authority", "@path", "@query" },
@@ -197,7 +200,7 @@ function _M.accept(conf, ctx, claim)
         consumer_mod.attach_consumer(ctx, claim.consumer, claim.consumer_conf)
     end
     if conf.hide_credentials then
-        for _, name in ipairs({ "Authorization", "Signature", "Signature-Input" }) do
+        for _, name in ipairs(CREDENTIALS[claim.scheme] or { "Authorization" }) do
             core.request.set_header(ctx, name, nil)
         end
     end

@@ -280,7 +280,7 @@ mod tests {
     fn the_defaults_are_a_document() {
         let tree = tree().unwrap();
         assert_eq!(tree["nginx_config"]["event"]["worker_connections"], 10620);
-        assert_eq!(tree["plugins"].as_array().unwrap().len(), 33);
+        assert_eq!(tree["plugins"].as_array().unwrap().len(), 36);
         assert_eq!(tree["plugin_attr"]["opentelemetry"]["resource"]["service.name"], "APISIX");
     }
 }

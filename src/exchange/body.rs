@@ -210,6 +210,10 @@ impl RequestBody {
         if let (Ok(()), Some(check)) = (&read, self.check.take()) {
             read = check.finish().map(|sums| self.sums = Some(Box::new(sums)));
         }
+        if read.is_err() {
+            self.held = None;
+            self.file = None;
+        }
         self.incoming = match &read {
             Ok(()) => Body::Empty,
             Err(error) => Body::Stream(Box::new(Lost(error.kind().clone()))),
@@ -370,6 +374,31 @@ mod tests {
         assert_eq!(*body.hold(&room).await.unwrap_err().kind(), *error.kind());
         let error = rest(&mut body.incoming).await.unwrap_err();
         assert_eq!(*error.kind(), Kind::BodyTooLarge { bytes_max: 1500 }, "a part is never sent");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_is_checked_while_it_is_read_and_is_lost_if_it_is_another() {
+        let (room, dir) = room("checked", 0);
+        let expected = vec![Digest::Sha256(crate::codec::sign::digest::sha256(&[b'x'; 1200]))];
+        for (bytes, status) in [(200, None), (201, Some(401))] {
+            for memory_bytes_max in [10, 10_000] {
+                let mut body = body(None, &[1000, bytes, 0]);
+                body.check = Some(Box::new(Check {
+                    hashing: Hashing::of(&expected),
+                    expected: Some((expected.clone(), 401)),
+                }));
+                let held = body.hold(&Room { memory_bytes_max, ..room.clone() }).await;
+                let refused = held.err().map(|error| error.kind().clone());
+                assert_eq!(refused, status.map(|status| Kind::BodyTampered { status }));
+                assert_eq!(body.sums.is_some(), status.is_none());
+                assert_eq!(body.hold(&room).await.is_err(), status.is_some(), "and stays so");
+                if status.is_some() {
+                    assert!(body.held.is_none() && body.file.is_none());
+                    assert!(rest(&mut body.incoming).await.is_err());
+                }
+            }
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -20,6 +20,7 @@ local body_expect = host.body_expect
 local body_hash = host.body_hash
 local body_matches = host.body_matches
 local body_sums = host.body_sums
+local gsub = string.gsub
 local ipairs = ipairs
 local sig_claim = host.sig_claim
 local sig_key = host.sig_key
@@ -213,7 +214,12 @@ _M.signer = host.sig_signer
 -- @treturn table|nil names and values of the fields to set, one after the other
 -- @treturn nil|string error
 function _M.sign_response(signer, opts)
-    return host.sig_response(signer, opts.key_id, opts.now, opts.tag, opts.components)
+    local components = {}
+    for i, name in ipairs(opts.components) do
+        -- Signature-Input has the name in quotes and its parameters behind them.
+        components[i] = gsub(name, '^([^";]+)', '"%1"')
+    end
+    return host.sig_response(signer, opts.key_id, opts.now, opts.tag, components)
 end
 
 

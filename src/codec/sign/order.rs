@@ -27,7 +27,7 @@ pub struct Order<'a> {
     /// See `label`.
     pub tag: Option<&'a str>,
     /// What is covered: components of RFC 9421 as its Signature-Input has them, such as
-    /// `@method` or `"@query-param";name="a"`; names of fields in the other schemes.
+    /// `@method`, `@path;req` or `@query-param;name="a"`; names of fields in the other schemes.
     pub covered: &'a [&'a str],
     /// Names of region and service; SigV4 and, the service, TC3.
     pub region: &'a str,
@@ -68,7 +68,11 @@ fn sign_9421(message: &Message<'_>, order: &Order<'_>) -> Result<Added, Refused>
     let mut added = Added::new();
     let mut components = Vec::new();
     for name in order.covered {
-        let quoted = if name.starts_with('"') { (*name).to_owned() } else { format!("\"{name}\"") };
+        let (plain, params) = name.split_at(name.find(';').unwrap_or(name.len()));
+        let quoted = match name.strip_prefix('"') {
+            Some(_) => (*name).to_owned(),
+            None => format!("\"{plain}\"{params}"),
+        };
         let item = structured::item(quoted.as_bytes())
             .map_err(|error| malformed(format!("component {name}: {}", error.0)))?;
         components.push(item);
