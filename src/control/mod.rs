@@ -83,6 +83,7 @@ struct Control {
 ///
 /// What keeps it from starting, in words for the operator.
 pub fn run(options: Options) -> Result<(), String> {
+    let starting = crate::sys::platform::give_memory_back();
     let (events, inbox) = mpsc::channel();
     let mut control = start::start(&options, &events)?;
     signals::forward(events.clone())?;
@@ -93,6 +94,7 @@ pub fn run(options: Options) -> Result<(), String> {
     let _ = control.reload_code(false);
     // What was started so far keeps its priority; checks are less urgent than requests.
     crate::sys::platform::lower_priority();
+    drop(starting);
     control.serve(&inbox);
     Ok(())
 }

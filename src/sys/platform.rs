@@ -65,6 +65,27 @@ pub fn lower_priority() {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
 }
 
+/// `mi_option_purge_delay` of `mimalloc.h`: its Rust binding leaves it out.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Lets the allocator give freed memory back at once until what this returns is dropped: a start
+/// frees much that would else stay with the process for good.
+#[must_use]
+pub fn give_memory_back() -> impl Drop {
+    struct Before(std::ffi::c_long);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            // SAFETY: any number may be set, and this one was.
+            unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, self.0) };
+        }
+    }
+    // SAFETY: the option exists in all versions of the allocator that we may be built with.
+    let before = Before(unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) });
+    // SAFETY: 0 is a value that its documentation names.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
+    before
+}
+
 /// Collects children that ended; only process 1 gets any it did not start.
 pub fn reap_children() {
     // SAFETY: a null status pointer is allowed; WNOHANG never waits.
@@ -82,4 +103,21 @@ pub fn signal(pid: i32, signal: i32) -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_one_that_is_meant() {
+        // SAFETY: the option exists.
+        let delay = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        // What the allocator documents as its default, in milliseconds.
+        assert_eq!(delay(), 1000);
+        let starting = give_memory_back();
+        assert_eq!(delay(), 0);
+        drop(starting);
+        assert_eq!(delay(), 1000);
+    }
 }
