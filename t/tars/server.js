@@ -1,6 +1,6 @@
-// A TARS server of npm's @tars/rpc for Types.tars: `node server.js PORT`. The classes are what its
-// code generator would make of the file, made from a table here. Prints a line when it listens and
-// one for every note.
+// A TARS server of npm's @tars/rpc for Types.tars: `node server.js PORT [ADDRESS]`. The classes are
+// what its code generator would make of the file, made from a table here. Prints a line when it
+// listens and one for every note.
 "use strict";
 
 const stream = require("@tars/stream");
@@ -235,7 +235,7 @@ module.exports = { All, Point, FUNCTIONS, read, write };
 
 if (require.main === module) {
     const option = new rpc.server.BindAdapterOption();
-    option.endpoint = `tcp -h 127.0.0.1 -p ${process.argv[2]} -t 10000`;
+    option.endpoint = `tcp -h ${process.argv[3] || "127.0.0.1"} -p ${process.argv[2]} -t 10000`;
     option.name = "Types.EchoServer.EchoObjAdapter";
     option.servant = "Types.EchoServer.EchoObj";
     option.handleImp = Echo;
