@@ -11,7 +11,6 @@ local request = require("apisix.plugins.signed.request")
 local store = require("apisix.plugins.anti-replay.store")
 
 local find = string.find
-local ipairs = ipairs
 local lower = string.lower
 
 local NAME = "anti-replay"
@@ -48,24 +47,11 @@ local _M = {
 
 
 function _M.check_schema(conf, schema_type)
-    if schema_type == core.schema.TYPE_CONSUMER then
-        local ok, err = core.schema.check(keys.consumer_schema, conf)
-        if not ok then
-            return false, err
-        end
-        return keys.check(conf)
-    end
-    if schema_type == core.schema.TYPE_METADATA then
-        local ok, err = core.schema.check(keys.metadata_schema, conf)
-        for _, entry in ipairs(ok and conf.keys or {}) do
-            ok, err = keys.check(entry)
-            if not ok then
-                return false, "key " .. entry.key_id .. ": " .. err
-            end
-        end
+    local ok, err = keys.check_stored(conf, schema_type)
+    if ok ~= nil then
         return ok, err
     end
-    local ok, err = core.schema.check(schema, conf)
+    ok, err = core.schema.check(schema, conf)
     if not ok then
         return false, err
     end

@@ -198,4 +198,33 @@ function _M.find(names, key_id)
 end
 
 
+--- Checks what a plugin of this family stores elsewhere than in a route: a consumer's conf, or
+-- metadata.
+-- @treturn boolean|nil nil if `schema_type` is neither, else whether `conf` is right
+-- @treturn string why not
+function _M.check_stored(conf, schema_type)
+    if schema_type == core.schema.TYPE_CONSUMER then
+        local ok, err = core.schema.check(_M.consumer_schema, conf)
+        if ok then
+            ok, err = _M.check(conf)
+        end
+        return ok or false, err
+    end
+    if schema_type ~= core.schema.TYPE_METADATA then
+        return nil
+    end
+    local ok, err = core.schema.check(_M.metadata_schema, conf)
+    if not ok then
+        return false, err
+    end
+    for _, entry in ipairs(conf.keys or {}) do
+        ok, err = _M.check(entry)
+        if not ok then
+            return false, "key " .. entry.key_id .. ": " .. err
+        end
+    end
+    return true
+end
+
+
 return _M
