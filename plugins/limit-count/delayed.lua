@@ -5,15 +5,17 @@
 -- that nobody waits. So the limit may be exceeded by what the other processes let through in
 -- one interval. While Redis is gone a process holds the limit by itself.
 --
--- In the dictionary, which all workers share, a window of a key has four entries that end
--- with it: `own` counts what was let through here, `told` what of it Redis knows, `others`
--- what it had besides, and `window` is the name of the other three, with the end.
+-- In the dictionary, which all workers share, a window of a key has four entries: `own` counts
+-- what was let through here, `told` what of it Redis knows, `others` what it had besides, and
+-- `window` has the name of the other three and the window's end. `window` goes with the
+-- window, the others stay until Redis was told of what came last.
 -- @module apisix.plugins.limit-count.delayed
 local core = require("apisix.core")
 local counters = require("apisix.plugins.limit-count.redis")
 local local_windows = require("apisix.plugins.limit-count.window")
 
 local ceil = math.ceil
+local concat = table.concat
 local count_in_redis = counters.count
 local find = string.find
 local floor = math.floor
@@ -28,17 +30,20 @@ local timer_at = ngx.timer.at
 local tonumber = tonumber
 local wait = ngx.thread.wait
 
--- Keys that wait for the next exchange at most. One more is told with its next request.
+-- Windows that wait for the next exchange at most. One more is told with its next request.
 local QUEUE_MAX = 10000
 
 -- What of an interval passes before Redis is told; the rest is for the telling, so that what
 -- Redis does not know is never older than the interval.
 local EARLY = 0.9
 
--- Keys that are told at the same time.
+-- Windows that are told at the same time.
 local BATCH = 32
 
--- What an entry lives longer than its window, so that its last count is still told.
+-- Characters of the id in a window's name.
+local ID_LENGTH = 36
+
+-- Seconds by which this clock's end of a window may be after that of Redis.
 local GRACE = 1
 
 local _M = {}
@@ -70,17 +75,36 @@ local function syncer_of(conf, rule, dict, client, owner)
 end
 
 
--- The window that is open for a key: its name, its end, and the counter of the window before.
-local function open_window(dict, key)
-    local text = dict:get("window#" .. key)
-    if not text then
-        return nil
-    end
-    -- The name is last: it has the client's words in it.
+-- How long the entries of a window live that ends in `left` seconds: what was let through
+-- last is told an interval later, and once more if Redis failed.
+local function life_of(syncer, left)
+    return max(left, 0) + 2 * syncer.interval + GRACE
+end
+
+
+-- What an entry `window` or an item of the queue says: the window's end, the counter of the
+-- window before, the window's number in Redis, and its name, which is an id and the key. The
+-- key is last because it has the client's words in it.
+local function read_window(text)
     local first = find(text, "|", 1, true)
     local second = find(text, "|", first + 1, true)
-    return sub(text, second + 1), tonumber(sub(text, 1, first - 1)),
-           tonumber(sub(text, first + 1, second - 1))
+    local third = find(text, "|", second + 1, true)
+    local name = sub(text, third + 1)
+    return {
+        text = text,
+        finish = tonumber(sub(text, 1, first - 1)),
+        before = tonumber(sub(text, first + 1, second - 1)),
+        number = sub(text, second + 1, third - 1),
+        name = name,
+        key = sub(name, ID_LENGTH + 2),
+    }
+end
+
+
+-- The window that is open for a key.
+local function open_window(dict, key)
+    local text = dict:get("window#" .. key)
+    return text and read_window(text)
 end
 
 
@@ -103,16 +127,16 @@ local function begin(syncer, key, cost)
     end
     local counted, used, before, left = answer[1], answer[2], answer[3], answer[4] / 1000
     if left > 0 then
-        local finish = asked + left
-        local name = key .. "#" .. core.id.gen_uuid_v4()
-        local life = left + GRACE
+        local name = core.id.gen_uuid_v4() .. "#" .. key
+        local life = life_of(syncer, left)
         dict:set("others#" .. name, used, life)
-        local first = dict:add("window#" .. key, finish .. "|" .. before .. "|" .. name, left)
+        local window = concat({ asked + left, before, answer[5], name }, "|")
+        local first = dict:add("window#" .. key, window, left)
         if not first and counted == 1 then
             -- Another worker was faster: what it asked did not have this request.
             local open = open_window(dict, key)
             if open then
-                dict:incr("others#" .. open, cost, 0, life)
+                dict:incr("others#" .. open.name, cost, 0, life)
             end
         end
     end
@@ -127,55 +151,58 @@ local function begin(syncer, key, cost)
 end
 
 
--- Tells Redis what was let through in the open window of a key since it was last told.
-local function tell(syncer, key)
-    local dict = syncer.dict
-    local name, finish = open_window(dict, key)
-    if not name then
+-- Tells Redis what was let through in a window since it was last told. Of a fixed window that
+-- is over nobody asks any more; a sliding one counts in the next.
+local function tell(syncer, window)
+    local dict, name = syncer.dict, window.name
+    local sliding = syncer.window_type == "sliding"
+    if not sliding and window.finish <= now() then
         return true
     end
     local own = dict:get("own#" .. name) or 0
     local delta = max(own - (dict:get("told#" .. name) or 0), 0)
-    local answer, err = count_in_redis(syncer.client, syncer.window_type, key, delta,
-                                       syncer.limit, syncer.window, true)
+    local answer, err = count_in_redis(syncer.client, syncer.window_type, window.key, delta,
+                                       syncer.limit, syncer.window, window.number)
     if not answer then
         return nil, err
     end
-    local life = max(finish - now(), 0) + GRACE
+    local left = window.finish - now()
+    local life = life_of(syncer, left)
     dict:set("told#" .. name, own, life)
-    -- A window that Redis began meanwhile is not this one.
-    if answer[4] / 1000 <= finish - now() + GRACE then
+    -- A fixed window that Redis began meanwhile is not this one.
+    if sliding or answer[4] / 1000 <= left + GRACE then
         dict:set("others#" .. name, max(answer[2] - own, 0), life)
     end
     return true
 end
 
 
--- One key of the queue. What is let through from here on puts it there again.
-local function tell_one(syncer, key)
-    local dict, mark = syncer.dict, "queued#" .. key
+-- One window of the queue. What is let through from here on puts it there again.
+local function tell_one(syncer, text)
+    local dict, window = syncer.dict, read_window(text)
+    local mark = "queued#" .. window.name
     dict:delete(mark)
-    local ok, err = tell(syncer, key)
+    local ok, err = tell(syncer, window)
     if not ok and dict:add(mark, true, 10 * syncer.interval) then
-        dict:rpush(syncer.queue, key)
+        dict:rpush(syncer.queue, text)
     end
     return err
 end
 
 
--- The next keys of the queue, side by side: a distant server would take too long for each.
+-- The next windows of the queue, side by side: a distant server would take too long for each.
 local function tell_some(syncer)
     local dict = syncer.dict
-    local keys, threads, failure = {}, {}, nil
+    local windows, threads, failure = {}, {}, nil
     for _ = 1, BATCH do
-        local key = dict:rpop(syncer.queue)
-        if not key then
+        local text = dict:rpop(syncer.queue)
+        if not text then
             break
         end
-        keys[key] = true
+        windows[text] = true
     end
-    for key in pairs(keys) do
-        threads[#threads + 1] = spawn(tell_one, syncer, key)
+    for text in pairs(windows) do
+        threads[#threads + 1] = spawn(tell_one, syncer, text)
     end
     for _, thread in ipairs(threads) do
         local ok, err = wait(thread)
@@ -222,14 +249,14 @@ end
 
 
 -- Runs for every request that is let through.
-local function enqueue(syncer, key)
-    local dict = syncer.dict
-    if not dict:add("queued#" .. key, true, 10 * syncer.interval) then
+local function enqueue(syncer, window)
+    local dict, mark = syncer.dict, "queued#" .. window.name
+    if not dict:add(mark, true, 10 * syncer.interval) then
         return
     end
     local length = dict:llen(syncer.queue)
-    if length and length >= QUEUE_MAX or not dict:lpush(syncer.queue, key) then
-        dict:delete("queued#" .. key)
+    if length and length >= QUEUE_MAX or not dict:lpush(syncer.queue, window.text) then
+        dict:delete(mark)
         return
     end
     start(syncer)
@@ -238,23 +265,23 @@ end
 
 -- Takes a place in the open window. Counted first and taken back if it was too much, so that
 -- two workers never both get the last one.
-local function take(syncer, key, name, cost, left, before)
-    local dict = syncer.dict
+local function take(syncer, window, cost, left)
+    local dict, name = syncer.dict, window.name
     local others = dict:get("others#" .. name) or 0
-    local own, err = dict:incr("own#" .. name, cost, 0, left + GRACE)
+    local own, err = dict:incr("own#" .. name, cost, 0, life_of(syncer, left))
     if not own then
         return nil, err
     end
     local remaining = syncer.limit - others - own
     if syncer.window_type == "sliding" then
-        remaining = floor(remaining - carried(syncer, before, left))
+        remaining = floor(remaining - carried(syncer, window.before, left))
     end
     if remaining < 0 then
         dict:incr("own#" .. name, -cost)
         return nil, "rejected", left
     end
     if cost > 0 then
-        enqueue(syncer, key)
+        enqueue(syncer, window)
     end
     return 0, remaining, left
 end
@@ -270,10 +297,10 @@ end
 -- @tparam number cost
 function _M.count(conf, rule, dict, client, owner, key, cost)
     local syncer = syncer_of(conf, rule, dict, client, owner)
-    local name, finish, before = open_window(dict, key)
-    local left = finish and finish - now() or 0
+    local window = open_window(dict, key)
+    local left = window and window.finish - now() or 0
     if left > 0 then
-        return take(syncer, key, name, cost, left, before)
+        return take(syncer, window, cost, left)
     end
 
     local allowed, remaining, reset = begin(syncer, key, cost)

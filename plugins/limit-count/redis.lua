@@ -7,7 +7,7 @@ local ceil = math.ceil
 local floor = math.floor
 local type = type
 
--- Answers: 1, how many were used, 0, milliseconds to the end of the window.
+-- Answers: 1, how many were used, 0, milliseconds to the end of the window, "".
 local FIXED = [[
 local used = redis.call("INCRBY", KEYS[1], ARGV[1])
 local left = redis.call("PTTL", KEYS[1])
@@ -15,12 +15,13 @@ if left < 0 then
     left = tonumber(ARGV[3])
     redis.call("PEXPIRE", KEYS[1], ARGV[3])
 end
-return { 1, used, 0, left }
+return { 1, used, 0, left, "" }
 ]]
 
 -- A hash with the counters of this window of the clock and the one before. Answers whether
--- it was counted, both counters, the older one cut at the limit, and milliseconds to the end
--- of the window. With a fourth argument it counts in any case.
+-- it was counted, both counters, the older one cut at the limit, milliseconds to the end of
+-- the window, and the window's number. With a fourth argument, such a number, it counts in
+-- any case, and in that window if it is not older than the one before.
 local SLIDING = [[
 local cost, limit, length = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call("TIME")
@@ -32,7 +33,14 @@ local found = redis.call("HMGET", KEYS[1], this, last)
 local used = tonumber(found[1] or 0)
 local before = math.min(tonumber(found[2] or 0), limit)
 if not ARGV[4] and (used >= limit or used + before * left / length >= limit) then
-    return { 0, used, before, left }
+    return { 0, used, before, left, this }
+end
+if ARGV[4] == last then
+    used = redis.call("HINCRBY", KEYS[1], last, ARGV[1])
+    redis.call("PEXPIRE", KEYS[1], 2 * length)
+    return { 1, used, 0, 0, last }
+elseif ARGV[4] and ARGV[4] ~= this then
+    return { 0, 0, 0, 0, ARGV[4] }
 end
 if not found[1] then
     redis.call("DEL", KEYS[1])
@@ -42,7 +50,7 @@ if not found[1] then
 end
 used = redis.call("HINCRBY", KEYS[1], this, ARGV[1])
 redis.call("PEXPIRE", KEYS[1], 2 * length)
-return { 1, used, before, left }
+return { 1, used, before, left, this }
 ]]
 
 local _M = {}
@@ -60,16 +68,16 @@ end
 -- @tparam number cost how many
 -- @tparam number limit
 -- @tparam number window seconds
--- @tparam boolean force count also what is too much
+-- @tparam string|nil number count also what is too much, in the window of this number
 -- @treturn table|nil 1 if it was counted, used in this window, used in the one before,
---   milliseconds that the window still has
+--   milliseconds that the window still has, its number
 -- @treturn nil|string error
-function _M.count(client, window_type, key, cost, limit, window, force)
+function _M.count(client, window_type, key, cost, limit, window, number)
     local length = floor(window * 1000)
     local answer, err
     if window_type == "sliding" then
         answer, err = client:eval(SLIDING, { key .. ":sliding" },
-                                  { cost, limit, length, force and 1 or nil })
+                                  { cost, limit, length, number })
     else
         answer, err = client:eval(FIXED, { key }, { cost, limit, length })
     end

@@ -94,7 +94,7 @@ routes:
     plugins:
       limit-count:
         count: 2
-        time_window: 60
+        time_window: 86400
         window_type: sliding
         rejected_code: 429
         policy: redis
@@ -462,7 +462,7 @@ routes:
     plugins:
       limit-count:
         count: 2
-        time_window: 60
+        time_window: 86400
         window_type: sliding
         rejected_code: 429
         key: arg_k
@@ -636,7 +636,7 @@ routes:
     plugins:
       limit-count:
         count: 3
-        time_window: 60
+        time_window: 86400
         window_type: sliding
         rejected_code: 429
         sync_interval: 0.3
@@ -711,3 +711,34 @@ routes:
 resolved value is not a number
 resolved value must be an integer, got: 1.5
 resolved value must be a positive number, got: 0
+
+
+
+=== TEST 28: delayed sync of what came at the end of a sliding window
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      limit-count:
+        count: 10
+        time_window: 2
+        window_type: sliding
+        rejected_code: 429
+        sync_interval: 1
+        policy: redis
+        redis_host: 127.0.0.1
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- exec
+redis-cli flushall >/dev/null
+# The window is over when Redis is told of the second and the third.
+sleep $(awk "BEGIN { print 3.4 - ($(date +%s.%N) % 2) }")
+for i in 1 2 3; do curl -s -o /dev/null -w '%{http_code} ' http://127.0.0.1:1984/hello; done
+sleep 1.4
+redis-cli hvals "$(redis-cli keys 'plugin-limit-count:*:sliding')" | awk '{ n += $1 } END { print n }'
+--- timeout: 20
+--- response_body
+200 200 200 3

@@ -670,7 +670,7 @@ routes:
     plugins:
       limit-count:
         count: 2
-        time_window: 60
+        time_window: 86400
         window_type: sliding
     upstream:
       type: roundrobin
