@@ -231,7 +231,8 @@ impl Run<'_> {
         raw: RawItem,
         before: Option<&Arc<Item<T>>>,
     ) -> Result<Arc<Item<T>>, String> {
-        let RawItem { id, modified_index, created_index, hash, mut value, .. } = raw;
+        let RawItem { id, modified_index, created_index, hash, value, .. } = raw;
+        let mut value = value.into_value()?;
         check_schema(kind, &id, &mut value)?;
         let old = before.map(|before| &before.typed);
         let owner = Owner {

@@ -132,7 +132,15 @@ impl<T> Collection<T> {
 pub fn fingerprint(value: &Value) -> Fingerprint {
     let mut pair = Pair::default();
     feed(value, &mut pair);
-    u128::from(pair.low.finish()) << 64 | u128::from(pair.high.finish())
+    pair.both()
+}
+
+/// The fingerprint of a text.
+#[must_use]
+pub fn text_fingerprint(text: &str) -> Fingerprint {
+    let mut pair = Pair::default();
+    text.hash(&mut pair);
+    pair.both()
 }
 
 /// Two hashers that see different streams. Objects are compared by fingerprint only with
@@ -147,6 +155,12 @@ impl Default for Pair {
         let (low, mut high) = <(std::hash::DefaultHasher, std::hash::DefaultHasher)>::default();
         high.write_u64(0x6d6f_6f6e_6761_7465);
         Self { low, high }
+    }
+}
+
+impl Pair {
+    fn both(&self) -> Fingerprint {
+        u128::from(self.low.finish()) << 64 | u128::from(self.high.finish())
     }
 }
 

@@ -1,8 +1,13 @@
 //! A document split into raw objects by kind, each with its id.
 
+use std::{ops::Range, sync::Arc};
+
 use serde_json::Value;
 
-use super::{item::Fingerprint, item::fingerprint};
+use super::{
+    item::{Fingerprint, fingerprint},
+    yaml::{self, DocumentLimits, ParseError},
+};
 
 /// The kinds of configured objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +85,105 @@ impl Kind {
     }
 }
 
+/// The value of an object before any check.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawValue {
+    /// It was read.
+    Read(Value),
+    /// It was read once before; again only if somebody asks.
+    Unread(Lines),
+}
+
+impl RawValue {
+    /// The value.
+    ///
+    /// # Errors
+    ///
+    /// None that was not found when the lines were read first.
+    pub fn into_value(self) -> Result<Value, String> {
+        let lines = match self {
+            Self::Read(value) => return Ok(value),
+            Self::Unread(lines) => lines,
+        };
+        let (mut value, _) = lines.read().map_err(|error| error.to_string())?;
+        Facts::take(&mut value).map(|_| value)
+    }
+}
+
+/// The lines of a YAML text that are one entry of a list and depend on no others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lines {
+    pub(super) text: Arc<str>,
+    /// The lines' bytes.
+    pub(super) range: Range<usize>,
+    /// Of the whole text.
+    pub(super) limits: DocumentLimits,
+}
+
+impl Lines {
+    /// Reads the entry; also tells how many lines below the first its value begins.
+    ///
+    /// # Errors
+    ///
+    /// The lines are not one entry, or depend on others.
+    pub(super) fn read(&self) -> Result<(Value, usize), ParseError> {
+        let text = self.text.get(self.range.clone()).unwrap_or_default();
+        // In the whole text it is below the mapping of sections.
+        let levels_max = self.limits.levels_max.saturating_sub(1);
+        let document = yaml::parse(text, &DocumentLimits { levels_max, ..self.limits }, 1)?;
+        match document.value {
+            Value::Array(mut list) if list.len() == 1 && !document.has_anchors => {
+                Ok((list.remove(0), document.lines.get("0").map_or(0, |line| line - 1)))
+            }
+            _ => Err(ParseError::new(None, "not an entry that stands for itself")),
+        }
+    }
+}
+
+/// What is kept of an object's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// As written; an object without one is named by its place.
+    id: Option<Box<str>>,
+    modified_index: Option<u64>,
+    created_index: Option<u64>,
+    hash: Fingerprint,
+}
+
+impl Facts {
+    /// The facts of an object, whose indexes are taken out.
+    ///
+    /// # Errors
+    ///
+    /// It is no object, or has an id that cannot be one.
+    fn take(value: &mut Value) -> Result<Self, String> {
+        let Value::Object(map) = value else { return Err("it should be an object".into()) };
+        let mut index = |name: &str| map.shift_remove(name).and_then(|index| index.as_u64());
+        let (modified_index, created_index) = (index("modifiedIndex"), index("createdIndex"));
+        let id = written_id(map)?;
+        Ok(Self { id, modified_index, created_index, hash: fingerprint(value) })
+    }
+
+    /// The facts of an item that was made of an object.
+    pub(super) fn of(item: &RawItem) -> Self {
+        let id = match &item.value {
+            RawValue::Read(Value::Object(map)) => written_id(map).ok().flatten(),
+            _ => Some(item.id.as_str().into()),
+        };
+        let RawItem { modified_index, created_index, hash, .. } = *item;
+        Self { id, modified_index, created_index, hash }
+    }
+}
+
+fn written_id(map: &serde_json::Map<String, Value>) -> Result<Option<Box<str>>, String> {
+    match map.get("id").or_else(|| map.get("username")) {
+        Some(Value::String(id)) => Ok(Some(id.as_str().into())),
+        Some(Value::Number(id)) => Ok(Some(id.to_string().into())),
+        None | Some(Value::Null) => Ok(None),
+        Some(other) => Err(format!("the id must be text or a number, not {other}")),
+    }
+}
+
 /// One object before any check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawItem {
@@ -94,7 +198,7 @@ pub struct RawItem {
     /// Of `value`.
     pub hash: Fingerprint,
     /// The object without the two indexes.
-    pub value: Value,
+    pub value: RawValue,
 }
 
 /// A plugin named by the document's `plugins` list.
@@ -145,49 +249,71 @@ impl RawDocument {
         };
         let mut document = Self::default();
         for (section, value) in root {
-            if section == "plugins" {
-                document.plugins = Some(enabled(value).map_err(|why| (line("plugins"), why))?);
-                continue;
-            }
-            let Some(kind) = Kind::from_plural(&section) else {
-                if !section.ends_with("_conf_version") {
-                    document.warnings.push(format!("unknown section {section}, ignored"));
-                }
-                continue;
-            };
-            let list = match value {
-                Value::Array(list) => list,
-                Value::Null => Vec::new(),
-                Value::Object(map) if map.is_empty() => Vec::new(),
-                _ => return Err((line(&section), format!("{section} must be a list"))),
-            };
-            for (at, value) in list.into_iter().enumerate() {
-                let line = line(&format!("{section}.{at}"));
-                document.add(kind, at, value, line);
-            }
+            document.section(&section, value, line)?;
         }
         Ok(document)
     }
 
-    fn add(&mut self, kind: Kind, at: usize, mut value: Value, line: Option<usize>) {
-        let Value::Object(map) = &mut value else {
-            let id = format!("arr_{}", at + 1);
-            self.broken.push((kind, id, "it should be an object".into(), line));
-            return;
-        };
-        let mut index = |name: &str| map.shift_remove(name).and_then(|index| index.as_u64());
-        let (modified_index, created_index) = (index("modifiedIndex"), index("createdIndex"));
-        let id = match map.get("id").or_else(|| map.get("username")) {
-            Some(Value::String(id)) => id.clone(),
-            Some(Value::Number(id)) => id.to_string(),
-            None | Some(Value::Null) => format!("arr_{}", at + 1),
-            Some(other) => {
-                let reason = format!("the id must be text or a number, not {other}");
-                self.broken.push((kind, format!("arr_{}", at + 1), reason, line));
-                return;
+    /// Adds a section of the document; the parameters and errors of [`Self::split`].
+    pub(super) fn section(
+        &mut self,
+        section: &str,
+        value: Value,
+        line: &dyn Fn(&str) -> Option<usize>,
+    ) -> Result<(), (Option<usize>, String)> {
+        if section == "plugins" {
+            self.plugins = Some(enabled(value).map_err(|why| (line("plugins"), why))?);
+            return Ok(());
+        }
+        let Some(kind) = Kind::from_plural(section) else {
+            if !section.ends_with("_conf_version") {
+                self.warnings.push(format!("unknown section {section}, ignored"));
             }
+            return Ok(());
         };
-        let hash = fingerprint(&value);
+        let list = match value {
+            Value::Array(list) => list,
+            Value::Null => Vec::new(),
+            Value::Object(map) if map.is_empty() => Vec::new(),
+            _ => return Err((line(section), format!("{section} must be a list"))),
+        };
+        for (at, value) in list.into_iter().enumerate() {
+            let line = line(&format!("{section}.{at}"));
+            self.add(kind, at, value, line);
+        }
+        Ok(())
+    }
+
+    /// Adds the entry of a list; its facts if it is an object with a usable id.
+    pub(super) fn add(
+        &mut self,
+        kind: Kind,
+        at: usize,
+        mut value: Value,
+        line: Option<usize>,
+    ) -> Option<Facts> {
+        match Facts::take(&mut value) {
+            Ok(facts) => {
+                self.add_known(kind, (at, line), &facts, RawValue::Read(value));
+                Some(facts)
+            }
+            Err(reason) => {
+                self.broken.push((kind, nameless(at), reason, line));
+                None
+            }
+        }
+    }
+
+    /// Adds an entry by its facts, with its place in the list and its line.
+    pub(super) fn add_known(
+        &mut self,
+        kind: Kind,
+        (at, line): (usize, Option<usize>),
+        facts: &Facts,
+        value: RawValue,
+    ) {
+        let id = facts.id.as_deref().map_or_else(|| nameless(at), str::to_owned);
+        let Facts { modified_index, created_index, hash, .. } = *facts;
         let item = RawItem { id, line, modified_index, created_index, hash, value };
         self.items[kind.index()].push(item);
     }
@@ -217,6 +343,11 @@ impl RawDocument {
         }
         kept
     }
+}
+
+/// The id of an object that has none, by its place in its list.
+fn nameless(at: usize) -> String {
+    format!("arr_{}", at + 1)
 }
 
 fn enabled(value: Value) -> Result<Vec<EnabledPlugin>, String> {
@@ -249,7 +380,7 @@ mod tests {
         let ids: Vec<_> = document.items(Kind::Routes).iter().map(|i| i.id.as_str()).collect();
         assert_eq!(ids, ["1", "b", "arr_3"]);
         assert_eq!(document.items(Kind::Routes)[0].modified_index, Some(9));
-        assert_eq!(document.items(Kind::Routes)[0].value, json!({"id": 1}));
+        assert_eq!(document.items(Kind::Routes)[0].value, RawValue::Read(json!({"id": 1})));
         assert_eq!(document.items(Kind::Consumers)[0].id, "jack");
         assert_eq!(document.broken.len(), 2);
         assert_eq!(document.warnings, ["unknown section other, ignored"]);
@@ -271,7 +402,8 @@ mod tests {
         ]}));
         let items = document.without_duplicates(Kind::Routes);
         assert_eq!(items.len(), 2);
-        assert_eq!((items[0].id.as_str(), &items[0].value["uri"]), ("1", &json!("/b")));
+        assert_eq!(items[0].id, "1");
+        assert_eq!(items[0].value, RawValue::Read(json!({"id": "1", "uri": "/b"})));
         assert_eq!(document.warnings.len(), 1);
     }
 

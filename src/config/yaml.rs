@@ -78,6 +78,8 @@ pub(super) struct Document {
     pub(super) value: Value,
     /// `apisix.node_listen.0` to the line of that key or list entry.
     pub(super) lines: HashMap<String, usize>,
+    /// Whether a part of it may depend on another one.
+    pub(super) has_anchors: bool,
 }
 
 /// Reads the one document of `text`, recording lines down to `record_levels`. An empty text
@@ -107,7 +109,8 @@ pub(super) fn parse(
         line: 1,
     };
     let value = composer.document()?;
-    Ok(Document { value, lines: composer.lines })
+    let has_anchors = !composer.anchors.is_empty();
+    Ok(Document { value, lines: composer.lines, has_anchors })
 }
 
 /// A node that an alias may name.

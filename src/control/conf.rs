@@ -90,14 +90,14 @@ impl Control {
     /// # Errors
     ///
     /// What keeps the file from being read, with its line where known.
-    pub(super) fn read_objects(&self) -> Result<RawDocument, ParseError> {
+    pub(super) fn read_objects(&mut self) -> Result<RawDocument, ParseError> {
         let (local, env) = (&self.local, &env::process);
         let path = local::standalone_path(&self.prefix, local.standalone, env);
         match self.example {
             Some(example) if !path.exists() => {
                 file::parse(example, Format::Yaml, &local.limits, env)
             }
-            _ => file::read(&path, local.standalone, &local.limits, env),
+            _ => self.reader.read(&path, local.standalone, &local.limits, env),
         }
     }
 

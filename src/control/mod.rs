@@ -21,7 +21,7 @@ pub(crate) use start::pid_file;
 pub use start::{Options, checking, checking_plugins};
 
 use crate::{
-    config::{Local, Snapshot, local},
+    config::{Local, Snapshot, local, source::reader::Reader},
     live::Live,
     log::{error_log::Level, writer::Writer},
     log_at,
@@ -29,6 +29,7 @@ use crate::{
         Vm,
         loader::{Changes, Generation},
     },
+    sys::platform,
     worker::{Common, Handle, Order},
 };
 
@@ -71,6 +72,8 @@ struct Control {
     common: Common,
     board: Arc<http::Board>,
     writer: Writer,
+    /// Of the objects' file.
+    reader: Reader,
     /// Whether the objects' file was read at all.
     read_once: bool,
     /// Served as long as there is no objects' file.
@@ -83,7 +86,9 @@ struct Control {
 ///
 /// What keeps it from starting, in words for the operator.
 pub fn run(options: Options) -> Result<(), String> {
-    let starting = crate::sys::platform::give_memory_back();
+    // Without it the gateway is larger, that is all.
+    let _ = platform::take_small_pages();
+    let starting = platform::give_memory_back();
     let (events, inbox) = mpsc::channel();
     let mut control = start::start(&options, &events)?;
     signals::forward(events.clone())?;

@@ -19,6 +19,7 @@ use crate::{
     config::{
         Local, Snapshot, env, local,
         local::{Format, RouterKind, WorkerCount},
+        source::reader::Reader,
     },
     live::Live,
     log::{
@@ -263,6 +264,7 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         vm,
         board,
         writer,
+        reader: Reader::default(),
         retired: Vec::new(),
         read_once: false,
         example,

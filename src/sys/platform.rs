@@ -86,6 +86,21 @@ pub fn give_memory_back() -> impl Drop {
     before
 }
 
+/// Has the process take memory in small pages from here on. With huge ones (the kernel's default on
+/// many hosts) each thread, VM and kind of block holds up to 2 MiB that it does not use: a fresh
+/// gateway was almost twice as large, and no faster.
+///
+/// # Errors
+///
+/// What the system says; kernels before 3.15 cannot.
+pub fn take_small_pages() -> std::io::Result<()> {
+    // SAFETY: the call takes four numbers and touches no memory of ours.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::last_os_error())
+}
+
 /// Collects children that ended; only process 1 gets any it did not start.
 pub fn reap_children() {
     // SAFETY: a null status pointer is allowed; WNOHANG never waits.
@@ -107,6 +122,15 @@ pub fn signal(pid: i32, signal: i32) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn small_pages_are_taken_from_here_on() {
+        // Of this process's threads no other is asked: the setting is the process's.
+        super::take_small_pages().unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let enabled = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        assert_eq!(enabled.map(str::trim), Some("0"));
+    }
+
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Standalone mode: all objects in `conf/apisix.yaml` or `conf/apisix.json`.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 /// Levels of an `apisix.yaml` whose lines are remembered: sections and their objects.
-const RECORDED_LEVELS: usize = 2;
+pub(super) const RECORDED_LEVELS: usize = 2;
 
 /// Reads a file into raw objects. A file that is not whole or not a document is an error,
 /// and whoever called keeps what is in use.
@@ -27,15 +27,19 @@ pub fn read(
     limits: &DocumentLimits,
     env: Env<'_>,
 ) -> Result<RawDocument, ParseError> {
-    let file = path.display().to_string();
+    text(path, limits)
+        .and_then(|text| parse(&text, format, limits, env))
+        .map_err(|error| error.in_file(&path.display().to_string()))
+}
+
+/// The text of a file that is not too large.
+pub(super) fn text(path: &Path, limits: &DocumentLimits) -> Result<String, ParseError> {
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     if usize::try_from(size).unwrap_or(usize::MAX) > limits.bytes_max {
-        let text = format!("larger than {} bytes", limits.bytes_max);
-        return Err(ParseError::new(None, text).in_file(&file));
+        return Err(ParseError::new(None, format!("larger than {} bytes", limits.bytes_max)));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|err| ParseError::new(None, format!("cannot be read: {err}")).in_file(&file))?;
-    parse(&text, format, limits, env).map_err(|error| error.in_file(&file))
+    std::fs::read_to_string(path)
+        .map_err(|err| ParseError::new(None, format!("cannot be read: {err}")))
 }
 
 /// Parses the text of a file.
@@ -60,6 +64,12 @@ fn parse_yaml(
     limits: &DocumentLimits,
     env: Env<'_>,
 ) -> Result<RawDocument, ParseError> {
+    let document = yaml::parse(&yaml_text(text, env)?, limits, RECORDED_LEVELS)?;
+    split(document.value, &|path| document.lines.get(path).copied())
+}
+
+/// The YAML of a file that is whole, its placeholders replaced.
+pub(super) fn yaml_text<'t>(text: &'t str, env: Env<'_>) -> Result<Cow<'t, str>, ParseError> {
     if !has_end_flag(text) {
         return Err(ParseError::new(
             None,
@@ -67,9 +77,7 @@ fn parse_yaml(
         ));
     }
     // Only a text with placeholders is worth a copy.
-    let replaced = if text.contains("${{") { Some(replace(text, env)?) } else { None };
-    let document = yaml::parse(replaced.as_deref().unwrap_or(text), limits, RECORDED_LEVELS)?;
-    split(document.value, &|path| document.lines.get(path).copied())
+    if text.contains("${{") { replace(text, env).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
 }
 
 fn parse_json(
@@ -94,7 +102,10 @@ fn parse_json(
     }
 }
 
-fn split(root: Value, line: &dyn Fn(&str) -> Option<usize>) -> Result<RawDocument, ParseError> {
+pub(super) fn split(
+    root: Value,
+    line: &dyn Fn(&str) -> Option<usize>,
+) -> Result<RawDocument, ParseError> {
     if root.is_null() {
         return Err(ParseError::new(None, "the file holds no configuration"));
     }
@@ -150,7 +161,8 @@ consumers:
         let routes = document.items(Kind::Routes);
         assert_eq!((routes[0].id.as_str(), routes[0].line), ("1", Some(2)));
         assert_eq!((routes[1].id.as_str(), routes[1].line), ("arr_2", Some(7)));
-        assert_eq!(routes[0].value["upstream"]["nodes"]["a:8080"], 1);
+        let value = routes[0].value.clone().into_value().unwrap();
+        assert_eq!(value["upstream"]["nodes"]["a:8080"], 1);
         assert_eq!(document.items(Kind::Consumers)[0].id, "jack");
     }
 
@@ -183,7 +195,8 @@ consumers:
     fn json_needs_no_end_flag_and_is_replaced_value_by_value() {
         let document =
             json("{\"routes\": [{\"id\": \"a\", \"priority\": \"${{PORT}}\"}]}").unwrap();
-        assert_eq!(document.items(Kind::Routes)[0].value["priority"], 8080);
+        let value = document.items(Kind::Routes)[0].value.clone().into_value().unwrap();
+        assert_eq!(value["priority"], 8080);
         assert_eq!(json("{\n\"routes\": [}").unwrap_err().line, Some(2));
         assert!(json("{\"routes\": [{\"id\": \"${{GONE}}\"}]}").is_err());
     }
