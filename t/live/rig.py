@@ -544,10 +544,13 @@ class Report:
         else:
             self.row(name, f"{value:.1f}{unit}", f"<= {bound:.1f}{unit}", value <= bound)
 
-    def finish(self):
+    def show(self):
         print(self.title)
         width = max(len(line[0]) for line in self.lines)
         for name, value, bound, verdict in self.lines:
             print(f"  {name:<{width}}  {value:>12}  {bound:<14} {verdict}")
         print("ok" if not self.bad else f"{self.bad} bounds violated", flush=True)
+
+    def finish(self):
+        self.show()
         sys.exit(1 if self.bad else 0)
