@@ -105,6 +105,11 @@ class Gateway:
         self.keep = options.keep
         for name in ("conf", "logs", "plugins", "lua"):
             os.mkdir(os.path.join(self.prefix, name))
+        # The tree's files instead of those in the binary.
+        tree = os.environ.get("MOONGATE_LUA_TREE")
+        for name in ("lua", "plugins") if tree else ():
+            shutil.copytree(os.path.join(tree, name), os.path.join(self.prefix, name),
+                            dirs_exist_ok=True)
         self.write("conf/config.yaml", CONFIG.format(
             port=self.port, status=self.status, control=self.control, metrics=self.metrics,
             workers=options.workers, delay=delay, plugins=", ".join(PLUGINS + list(plugins))))
