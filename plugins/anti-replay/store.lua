@@ -45,6 +45,7 @@ local wants_script = setmetatable({}, { __mode = "k" })
 function _M.extend(schema)
     schema.properties.redis_wait_replicas = { type = "integer", minimum = 0, default = 0 }
     schema.properties.redis_wait_ms = { type = "integer", minimum = 1, default = 50 }
+    schema.encrypt_fields = { "redis_password", "sentinel_password" }
 end
 
 
