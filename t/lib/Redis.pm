@@ -7,7 +7,8 @@ package t::lib::Redis;
 #   6380 requirepass secret       one with options of redis.conf
 #   6381 replicaof 127.0.0.1 6379
 #   sentinel 26379 mymaster 6379  a sentinel that watches the server at port 6379
-#   cluster 7001 7002 7003        a cluster of these masters
+#   cluster 7001 7002 7003        a cluster of these masters; with `tls` behind them one that
+#                                 speaks TLS only
 #   6390 tls                      one that speaks TLS only, as `localhost`, by a certificate that
 #                                 ca.pem in the directory of all servers has signed
 #   old 6391 6379                 the server at 6379 as if it were older than version 7
@@ -70,9 +71,14 @@ sub tls {
     my ($dir, $port) = @_;
     return if running($port);
     make_path("$dir/$port");
+    server($dir, $port, tls_options($dir, $port));
+}
+
+sub tls_options {
+    my ($dir, $port) = @_;
     certify($dir) if !-e "$dir/node.pem";
-    server($dir, $port, "tls-port $port ; port 0 ; tls-auth-clients no ; tls-cert-file $dir/node.pem"
-        . " ; tls-key-file $dir/node.key ; tls-ca-cert-file $dir/ca.pem");
+    return "tls-port $port ; port 0 ; tls-auth-clients no ; tls-cert-file $dir/node.pem"
+        . " ; tls-key-file $dir/node.key ; tls-ca-cert-file $dir/ca.pem";
 }
 
 # Makes an authority, ca.pem, and a certificate for `localhost`, node.pem.
@@ -107,12 +113,18 @@ sub sentinel {
 sub cluster {
     my ($dir, @ports) = @_;
     return if running($ports[0]);
-    server($dir, $_, 'cluster-enabled yes') for @ports;
+    my $tls = $ports[-1] eq 'tls' && pop @ports;
+    make_path($dir);
+    for my $port (@ports) {
+        my $options = $tls ? ' ; tls-cluster yes ; ' . tls_options($dir, $port) : '';
+        server($dir, $port, "cluster-enabled yes$options");
+    }
+    my $client = $tls ? 'redis-cli --tls --insecure' : 'redis-cli';
     my $nodes = join ' ', map { "127.0.0.1:$_" } @ports;
-    my $made = `redis-cli --cluster create $nodes --cluster-yes 2>&1`;
+    my $made = `$client --cluster create $nodes --cluster-yes 2>&1`;
     die "no cluster: $made\n" if $?;
     my $up = t::lib::Process::wait_until(15, sub {
-        return !grep { `redis-cli -p $_ cluster info 2>&1` !~ /cluster_state:ok/ } @ports;
+        return !grep { `$client -p $_ cluster info 2>&1` !~ /cluster_state:ok/ } @ports;
     });
     die "the cluster did not come up\n" if !$up;
 }

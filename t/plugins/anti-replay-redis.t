@@ -480,3 +480,61 @@ send a; redis-cli -p 6384 -n 3 dbsize
 --- response_body
 200
 1
+
+
+
+=== TEST 33: a cluster that speaks TLS
+--- redis
+cluster 7011 7012 7013 tls
+--- conf
+policy: redis-cluster, redis_cluster_nodes: ["127.0.0.1:7011"], redis_cluster_name: t, redis_cluster_ssl: true
+--- send: a b c d e f a f
+--- error_code eval
+[(200) x 6, 401, 401]
+
+
+
+=== TEST 34: and the next process
+--- conf
+policy: redis-cluster, redis_cluster_nodes: ["127.0.0.1:7013"], redis_cluster_name: t, redis_cluster_ssl: true
+--- send: a b c d e f g
+--- error_code eval
+[(401) x 6, 200]
+--- error_log
+replay: key k1 sent it before
+
+
+
+=== TEST 35: the same with its certificate checked, which is for another name
+--- extra_yaml_config
+apisix:
+    node_listen: 1984
+    ssl:
+        ssl_trusted_certificate: $TEST_NGINX_SERVROOT/../redis/ca.pem
+--- conf
+policy: redis-cluster, redis_cluster_nodes: ["127.0.0.1:7011"], redis_cluster_name: t, redis_cluster_ssl: true, redis_cluster_ssl_verify: true
+--- send: h
+--- error_code eval
+[503]
+--- error_log
+invalid peer certificate: certificate not valid for name "127.0.0.1"
+
+
+
+=== TEST 36: waiting for replicas in a cluster that has none
+--- conf
+policy: redis-cluster, redis_cluster_nodes: ["127.0.0.1:7001"], redis_cluster_name: c, redis_wait_replicas: 1
+--- ask
+count() {
+    for port in 7001 7002 7003; do redis-cli -p $port dbsize; done | awk '{ n += $1 } END { print n }'
+}
+before=$(count)
+send n; send n
+sleep 0.1
+echo $(($(count) - before))
+--- response_body
+503
+503
+0
+--- error_log
+store: 0 of 1 replicas have it
