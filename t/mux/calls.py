@@ -264,22 +264,35 @@ async def until(what, seconds=60):
     return False
 
 
+def gauge(gateway, name):
+    """A gauge of the gateway, over all workers."""
+    text = gateway.ask(gateway.metrics, "/apisix/prometheus/metrics")[1]
+    lines = [line.split() for line in text.splitlines() if line.startswith(f"moongate_{name}{{")]
+    return sum(int(value) for _, value in lines)
+
+
 async def many_at_once(report, options, gateway, node):
     began = time.monotonic()
     calls = Calls(options, options.calls)
     all_held = await until(lambda: node.facts()["held"] == options.calls)
     held = time.monotonic() - began
+    told = await until(lambda: gauge(gateway, "mux_calls") == options.calls, 5)
+    told_calls, told_lines = gauge(gateway, "mux_calls"), gauge(gateway, "mux_connections")
     facts = node.tell("answer")
     results = await calls.results()
     took = time.monotonic() - began
     report.row("calls in flight at the node at once", f"{facts['held_max']}",
                f"{options.calls}", all_held)
+    report.row("which the metrics tell", f"{told_calls} on {told_lines}",
+               f"{options.calls} on {facts['lines']}", told and told_lines == facts["lines"])
     report.row("connections to it", f"{facts['lines_max']}",
                f"<= {LINES_MAX} x {options.workers} workers",
                1 <= facts["lines_max"] <= LINES_MAX * options.workers)
     report.row("answered 200, each with its own body", f"{results}", f"{options.calls}",
                results == {200: options.calls})
     report.row("seconds until all were there, and answered", f"{held:.1f}, {took:.1f}")
+    over = await until(lambda: gauge(gateway, "mux_calls") == 0, 5)
+    report.row("calls that the metrics tell then", f"{gauge(gateway, 'mux_calls')}", "0", over)
 
 
 async def node_dies(report, options, gateway, dying, living):
