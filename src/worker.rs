@@ -541,4 +541,6 @@ fn tend(gate: &Gate) {
     set(&counts.lua_bytes, bytes);
     counts.requests[gate.worker].store(gate.requests.get(), Ordering::Relaxed);
     set(&counts.running, gate.running.get());
+    set(&counts.mux_connections, gate.client.mux.len());
+    set(&counts.mux_calls, gate.client.mux.calls());
 }

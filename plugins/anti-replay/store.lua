@@ -27,6 +27,14 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return false
 ]]
 
+-- Takes a number back, unless somebody else has taken it since.
+local UNDO = [[
+if redis.call("GET", KEYS[1]) == ARGV[1] then
+    return redis.call("DEL", KEYS[1])
+end
+return 0
+]]
+
 local _M = {}
 
 -- Conf -> whether its server wants the script.
@@ -37,6 +45,7 @@ local wants_script = setmetatable({}, { __mode = "k" })
 function _M.extend(schema)
     schema.properties.redis_wait_replicas = { type = "integer", minimum = 0, default = 0 }
     schema.properties.redis_wait_ms = { type = "integer", minimum = 1, default = 50 }
+    schema.encrypt_fields = { "redis_password", "sentinel_password" }
 end
 
 
@@ -74,31 +83,63 @@ local function random_token()
 end
 
 
+-- What WAIT answered: true, or nil and why that is not enough.
+local function has_reached(reached, replicas)
+    if type(reached) == "table" then
+        return nil, reached[2]
+    end
+    if type(reached) ~= "number" or reached < replicas then
+        return nil, format("%s of %d replicas have it", tostring(reached), replicas)
+    end
+    return true
+end
+
+
+-- As `send`, for a conf that wants `replicas` to have what was written.
+local function send_and_wait(conf, client, words, key, token, ttl_ms)
+    local replicas = conf.redis_wait_replicas
+    local wait = { "WAIT", replicas, conf.redis_wait_ms }
+    local replies, err = client:pipeline({ words, wait })
+    if not replies then
+        return nil, err
+    end
+    local found = replies[1]
+    if type(found) == "table" then
+        return nil, found[2]
+    end
+    if found == token then
+        -- Written over a connection that is lost. WAIT is about the writes of its own.
+        replies, err = client:pipeline({ { "PEXPIRE", key, ttl_ms }, wait })
+        if not replies then
+            return nil, err
+        end
+    elseif type(found) == "string" then
+        return found
+    end
+
+    local ok
+    ok, err = has_reached(replies[2], replicas)
+    if ok then
+        return found
+    end
+    if conf.on_error ~= "allow" then
+        -- Nobody gets in with it: it is new again for whoever is told to try again.
+        client:post("EVAL", UNDO, 1, key, token)
+    end
+    return nil, err
+end
+
+
 -- Sends it once. The value that was there, `ngx.null` for none; or nil and an error.
 local function send(conf, client, key, token, ttl_ms)
     local words = { "SET", key, token, "NX", "GET", "PX", ttl_ms }
     if wants_script[conf] then
         words = { "EVAL", SCRIPT, 1, key, token, ttl_ms }
     end
-    local replicas = conf.redis_wait_replicas
-    if replicas == 0 then
+    if conf.redis_wait_replicas == 0 then
         return client:command(unpack(words))
     end
-
-    local replies, err = client:pipeline({ words, { "WAIT", replicas, conf.redis_wait_ms } })
-    if not replies then
-        return nil, err
-    end
-    local found, reached = replies[1], replies[2]
-    if type(found) == "table" then
-        return nil, found[2]
-    end
-    if type(found) ~= "string" and (type(reached) ~= "number" or reached < replicas) then
-        -- Nobody gets in with it: it is new again for whoever is told to try again.
-        client:post("DEL", key)
-        return nil, format("%s of %d replicas have it", tostring(reached), replicas)
-    end
-    return found
+    return send_and_wait(conf, client, words, key, token, ttl_ms)
 end
 
 

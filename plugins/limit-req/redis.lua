@@ -6,10 +6,14 @@
 local core = require("apisix.core")
 
 local ceil = math.ceil
+local min = math.min
 local new_client = core.redis.new
 local setmetatable = setmetatable
 local tonumber = tonumber
 local type = type
+
+-- Seconds: what every version of Redis takes.
+local LIFE_MAX = 2 ^ 31 - 1
 
 -- Answers whether the request may go on, and the excess as text: a number would lose its
 -- fraction.
@@ -48,7 +52,8 @@ function _M.new(conf)
         client = client,
         rate = conf.rate * 1000,
         burst = conf.burst * 1000,
-        life = ceil(conf.burst / conf.rate) + 1,
+        -- Until then a bucket is not as good as a new one.
+        life = min(ceil((conf.burst + 1) / conf.rate) + 1, LIFE_MAX),
     }, mt)
 end
 

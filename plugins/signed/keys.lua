@@ -45,7 +45,7 @@ local entry_fields = copy_with({
 _M.consumer_schema = {
     type = "object",
     properties = entry_fields,
-    encrypt_fields = { "secret_key" },
+    encrypt_fields = { "secret_key", "keys.secret_key" },
     required = { "key_id" },
 }
 
@@ -57,6 +57,7 @@ _M.metadata_schema = {
             items = { type = "object", properties = entry_fields, required = { "key_id" } },
         },
     },
+    encrypt_fields = { "keys.secret_key", "keys.keys.secret_key" },
 }
 
 

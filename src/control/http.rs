@@ -200,6 +200,10 @@ impl Board {
         family("lua_vms", "gauge", "Lua VMs alive", &workers(&counts.vms));
         family("lua_timers", "gauge", "Lua timers waiting or running", &workers(&counts.timers));
         family("lua_bytes", "gauge", "Bytes of Lua memory", &workers(&counts.lua_bytes));
+        let lines = workers(&counts.mux_connections);
+        family("mux_connections", "gauge", "Upstream connections that carry many calls", &lines);
+        let calls = workers(&counts.mux_calls);
+        family("mux_calls", "gauge", "Calls in flight on these", &calls);
         let logs = self.writer.stats();
         let files = |of: fn(&Stats) -> u64| -> Vec<(String, u64)> {
             let row = |(target, stats): &(Target, Stats)| (file_label(target), of(stats));

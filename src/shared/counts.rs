@@ -36,6 +36,10 @@ pub struct Counts {
     pub requests: Vec<AtomicU64>,
     /// Requests in work per worker, written once a second.
     pub running: Vec<AtomicU64>,
+    /// Connections that carry many calls, per worker, written once a second.
+    pub mux_connections: Vec<AtomicU64>,
+    /// Calls in flight on these, per worker, written once a second.
+    pub mux_calls: Vec<AtomicU64>,
 }
 
 impl Counts {
@@ -47,6 +51,8 @@ impl Counts {
             open: cells(),
             requests: cells(),
             running: cells(),
+            mux_connections: cells(),
+            mux_calls: cells(),
             vms: cells(),
             timers: cells(),
             lua_bytes: cells(),

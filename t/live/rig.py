@@ -105,6 +105,11 @@ class Gateway:
         self.keep = options.keep
         for name in ("conf", "logs", "plugins", "lua"):
             os.mkdir(os.path.join(self.prefix, name))
+        # The tree's files instead of those in the binary.
+        tree = os.environ.get("MOONGATE_LUA_TREE")
+        for name in ("lua", "plugins") if tree else ():
+            shutil.copytree(os.path.join(tree, name), os.path.join(self.prefix, name),
+                            dirs_exist_ok=True)
         self.write("conf/config.yaml", CONFIG.format(
             port=self.port, status=self.status, control=self.control, metrics=self.metrics,
             workers=options.workers, delay=delay, plugins=", ".join(PLUGINS + list(plugins))))
@@ -544,10 +549,13 @@ class Report:
         else:
             self.row(name, f"{value:.1f}{unit}", f"<= {bound:.1f}{unit}", value <= bound)
 
-    def finish(self):
+    def show(self):
         print(self.title)
         width = max(len(line[0]) for line in self.lines)
         for name, value, bound, verdict in self.lines:
             print(f"  {name:<{width}}  {value:>12}  {bound:<14} {verdict}")
         print("ok" if not self.bad else f"{self.bad} bounds violated", flush=True)
+
+    def finish(self):
+        self.show()
         sys.exit(1 if self.bad else 0)

@@ -1,34 +1,14 @@
-# anti-replay: requests that were sent before. The store of the process; t/sign has Redis.
+# anti-replay: requests that were sent before. The store of the process; anti-replay-redis.t
+# and t/sign/fleet have Redis.
 use t::APISIX 'no_plan';
+
+use t::lib::Replayed;
 
 repeat_each(1);
 no_long_string();
 no_root_location();
 no_shuffle();
 log_level("info");
-
-package t::Replayed;
-
-use Digest::SHA qw(hmac_sha256_base64);
-
-sub padded { my ($text) = @_; return $text . '=' x (-length($text) % 4); }
-
-# Header lines of a signed `GET /hello`.
-sub headers {
-    my (%arg) = @_;
-    my $secret = $arg{secret} || 'a secret of thirty-two bytes, so';
-    my $extra = defined $arg{field} ? ' "x-nonce"' : '';
-    my $params = qq[("\@method" "\@authority" "\@path" "\@query"$extra);created=]
-        . (time + ($arg{offset} || 0)) . sprintf ';keyid="%s"', $arg{key} || 'k1';
-    $params .= ";nonce=\"$arg{nonce}\"" if defined $arg{nonce};
-    my $base = "\"\@method\": GET\n\"\@authority\": localhost\n\"\@path\": /hello\n\"\@query\": ?\n";
-    $base .= "\"x-nonce\": $arg{field}\n" if defined $arg{field};
-    my $signature = padded(hmac_sha256_base64("$base\"\@signature-params\": $params", $secret));
-    my $more = defined $arg{field} ? "\nX-Nonce: $arg{field}" : '';
-    return "Signature-Input: sig1=$params\nSignature: sig1=:$signature:$more";
-}
-
-package main;
 
 my $OBJECTS = <<'YAML';
 consumers:
@@ -76,7 +56,7 @@ __DATA__
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 4]
 --- more_headers eval
-my ($one, $two) = map { t::Replayed::headers(nonce => "nonce-number-000$_") } 1, 2;
+my ($one, $two) = map { t::lib::Replayed::headers(nonce => "nonce-number-000$_") } 1, 2;
 [$one, $one, $two, $one]
 --- error_code eval
 [200, 401, 200, 401]
@@ -93,7 +73,7 @@ anti-replay refused the request: replay: key k1 sent it before
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-[map { t::Replayed::headers(nonce => 'the-same-number-1', offset => $_) } 0, -1]
+[map { t::lib::Replayed::headers(nonce => 'the-same-number-1', offset => $_) } 0, -1]
 --- error_code eval
 [200, 401]
 --- error_log
@@ -107,7 +87,7 @@ replay: key k1
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-[map { t::Replayed::headers(nonce => 'the-same-number-2', key => $_) } 'k1', 'k2']
+[map { t::lib::Replayed::headers(nonce => 'the-same-number-2', key => $_) } 'k1', 'k2']
 --- error_code eval
 [200, 200]
 
@@ -119,8 +99,8 @@ replay: key k1
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-[t::Replayed::headers(nonce => 'the-same-number-3', secret => 'wrong'),
- t::Replayed::headers(nonce => 'the-same-number-3')]
+[t::lib::Replayed::headers(nonce => 'the-same-number-3', secret => 'wrong'),
+ t::lib::Replayed::headers(nonce => 'the-same-number-3')]
 --- error_code eval
 [401, 200]
 --- error_log
@@ -134,8 +114,8 @@ anti-replay refused the request: bad_signature
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 4]
 --- more_headers eval
-[t::Replayed::headers(), t::Replayed::headers(nonce => 'short'),
- t::Replayed::headers(nonce => 'x' x 129), t::Replayed::headers(nonce => 'sixteen chars or so more')]
+[t::lib::Replayed::headers(), t::lib::Replayed::headers(nonce => 'short'),
+ t::lib::Replayed::headers(nonce => 'x' x 129), t::lib::Replayed::headers(nonce => 'sixteen chars or so more')]
 --- error_code eval
 [401, 401, 401, 401]
 --- error_log
@@ -150,8 +130,8 @@ anti-replay refused the request: malformed: the nonce is too short
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 3]
 --- more_headers eval
-my $one = t::Replayed::headers(offset => -7);
-[$one, $one, t::Replayed::headers(offset => -8)]
+my $one = t::lib::Replayed::headers(offset => -7);
+[$one, $one, t::lib::Replayed::headers(offset => -8)]
 --- error_code eval
 [200, 401, 200]
 --- error_log
@@ -165,8 +145,8 @@ replay: key k1
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 3]
 --- more_headers eval
-my $one = t::Replayed::headers(field => 'number-in-a-field');
-[$one, $one, t::Replayed::headers() . "\nX-Nonce: number-in-a-field2"]
+my $one = t::lib::Replayed::headers(field => 'number-in-a-field');
+[$one, $one, t::lib::Replayed::headers() . "\nX-Nonce: number-in-a-field2"]
 --- error_code eval
 [200, 401, 401]
 --- error_log
@@ -181,7 +161,7 @@ uncovered: the field X-Nonce is not signed
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 3]
 --- more_headers eval
-[map { t::Replayed::headers(nonce => "number-of-a-time$_", offset => $_) } -15, 8, -3]
+[map { t::lib::Replayed::headers(nonce => "number-of-a-time$_", offset => $_) } -15, 8, -3]
 --- error_code eval
 [401, 401, 200]
 --- error_log
@@ -195,7 +175,7 @@ anti-replay refused the request: skew
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-my $one = t::Replayed::headers(nonce => 'number-of-an-answer');
+my $one = t::lib::Replayed::headers(nonce => 'number-of-an-answer');
 [$one, $one]
 --- error_code eval
 [200, 409]
@@ -227,8 +207,8 @@ routes:
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 3]
 --- more_headers eval
-my $one = t::Replayed::headers(nonce => 'number-behind-another');
-[$one, $one, t::Replayed::headers(nonce => 'number-behind-another', secret => 'wrong')]
+my $one = t::lib::Replayed::headers(nonce => 'number-behind-another');
+[$one, $one, t::lib::Replayed::headers(nonce => 'number-behind-another', secret => 'wrong')]
 --- error_code eval
 [200, 401, 401]
 --- error_log
@@ -244,7 +224,7 @@ anti-tamper refused the request: bad_signature
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 8]
 --- more_headers eval
-my $one = t::Replayed::headers(nonce => 'number-for-all-workers');
+my $one = t::lib::Replayed::headers(nonce => 'number-for-all-workers');
 [map { $one } 1 .. 8]
 --- error_code eval
 [200, (401) x 7]
@@ -270,7 +250,7 @@ redis_host
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-my $one = t::Replayed::headers(nonce => 'number-without-server');
+my $one = t::lib::Replayed::headers(nonce => 'number-without-server');
 [$one, $one]
 --- error_code eval
 [503, 503]
@@ -287,7 +267,7 @@ anti-replay refused the request: store:
 --- pipelined_requests eval
 [map { "GET /hello" } 1 .. 2]
 --- more_headers eval
-my $one = t::Replayed::headers(nonce => 'number-without-server2');
+my $one = t::lib::Replayed::headers(nonce => 'number-without-server2');
 [$one, $one]
 --- error_code eval
 [200, 401]

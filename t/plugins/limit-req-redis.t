@@ -44,11 +44,16 @@ routes:
 --- exec
 key=$(redis-cli keys 'limit_req:*')
 redis-cli hkeys "$key" | sort
-[ $(redis-cli ttl "$key") -gt 0 ] && echo ends
+ttl=$(redis-cli ttl "$key")
+[ $ttl -gt 0 ] && [ $ttl -le 11 ] && echo ends
+# One in ten seconds: it must be known for longer than the burst would take.
+sleep 1.5
+curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:1984/hello
 --- response_body
 excess
 last
 ends
+429
 
 
 

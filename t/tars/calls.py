@@ -1,5 +1,6 @@
 """TARS against real peers: every IDL type with a server of npm's @tars/rpc, through the gateway and
-by `moongate idl call`; and what we send, read by PyPI's tarsio. Started by t/tars/run.
+by `moongate idl call`; and what we send, read by npm's client library and by PyPI's tarsio.
+Started by t/tars/run.
 """
 
 import base64
@@ -34,6 +35,18 @@ ROUTES = """routes:
     uri: /oneway/*
     plugins: {{tars-transcode: {{oneway: true, proto_id: types}}}}
     upstream_id: npm
+  - id: recorded
+    uri: /recorded/*
+    plugins: {{tars-transcode: {{proto_id: types, request_headers: [X-User], timeout: 7}}}}
+    upstream_id: recorder
+  - id: recorded-tup
+    uri: /recorded-tup/*
+    plugins: {{tars-transcode: {{mode: tup, proto_id: types, timeout: 7}}}}
+    upstream_id: recorder
+  - id: recorded-tup2
+    uri: /recorded-tup2/*
+    plugins: {{tars-transcode: {{mode: tup2, proto_id: types, timeout: 7}}}}
+    upstream_id: recorder
   - id: names
     uri: /names/*
     plugins:
@@ -61,6 +74,9 @@ upstreams:
   - id: npm
     type: roundrobin
     nodes: {{"127.0.0.1:{node}": 1}}
+  - id: recorder
+    type: roundrobin
+    nodes: {{"127.0.0.1:{recorder}": 1}}
 protos:
   - id: types
     name: Types.tars
@@ -116,16 +132,64 @@ class Server:
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
 
-    def wait(self, done, seconds=10):
+    def wait(self, done, seconds=30):
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end or self.process.poll() is not None:
+                self.stop()
                 raise SystemExit("the server: " + "\n".join(self.lines[-20:]))
             time.sleep(0.02)
 
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+class Recorder:
+    """Stands in front of the server and keeps the frames that go there."""
+
+    def __init__(self, target):
+        self.target = target
+        self.frames = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            threading.Thread(target=self.forth, args=(peer, server), daemon=True).start()
+            threading.Thread(target=self.back, args=(server, peer), daemon=True).start()
+
+    def forth(self, peer, server):
+        buffer = b""
+        with peer, server:
+            while data := peer.recv(65536):
+                buffer += data
+                while len(buffer) >= 4 and len(buffer) >= int.from_bytes(buffer[:4], "big"):
+                    length = int.from_bytes(buffer[:4], "big")
+                    self.frames.append(buffer[:length])
+                    server.sendall(buffer[:length])
+                    buffer = buffer[length:]
+
+    @staticmethod
+    def back(server, peer):
+        try:
+            while data := server.recv(65536):
+                peer.sendall(data)
+        except OSError:
+            pass
+
+    def take(self, function):
+        """The one frame that calls `function` since the last time."""
+        frames, self.frames = self.frames, []
+        found = [frame for frame in frames if function.encode() in frame]
+        assert len(found) == 1, f"{len(found)} frames call {function}"
+        return found[0]
 
 
 class Http:
@@ -255,6 +319,63 @@ def by_shell(server):
     same("shell: refused", (code, err), (1, "moongate: req: expected Types.All, got 1\n"))
 
 
+# One field each, with values at the edges of its type.
+EDGES = (
+    ("flag", True), ("b", 127), ("b", -1), ("s", 128), ("s", -32768), ("i", 2147483646),
+    ("l", "9223372036854775807"), ("l", "-1"), ("f", 3.4028234663852886e38), ("d", -5e-324),
+    ("str", ""), ("str", "\u0000"), ("str", "x" * 255), ("str", "x" * 256), ("str", "z" * 70000),
+    ("vi", list(range(1000))), ("vb", ""), ("vb", base64.b64encode(bytes(70000)).decode()),
+    ("m", {str(n): n for n in range(300)}), ("p", {"x": -2147483648, "y": 2147483647}), ("c", 0),
+    ("ub", 128), ("us", 32768), ("ui", 2147483648), ("vp", [{"x": n, "y": -n} for n in range(300)]),
+    ("vs", ["\u4f60\u597d", "\U0001f600"]), ("mi", {str(-n): str(n) for n in range(1, 300)}),
+    ("mp", {'{"x":-2147483648,"y":2147483647}': [{"x": 1, "y": 2}] * 20}),
+    ("vvb", [base64.b64encode(bytes([n])).decode() for n in range(256)]), ("vd", [1e308, -0.5]),
+    ("ms", {"": {"x": 0, "y": 0}}), ("vf", [True] * 16), ("far", -2147483648),
+)
+
+
+def by_npm_client(http, recorder):
+    """What the gateway sends, decoded by npm's client library."""
+    sent = []
+
+    def ask(name, route, function, arguments, headers=None):
+        status, _, got = http.ask(f"/{route}/{SERVANT}/{function}", arguments, headers)
+        check(f"npm client: {name}: recorded", status == 200, (status, got))
+        sent.append((name, route, function, arguments, recorder.take(function)))
+
+    ask("a context", "recorded", "add", {"a": "1", "b": "2"}, {"X-User": "\u00e9 me".encode()})
+    for route in ("recorded", "recorded-tup", "recorded-tup2"):
+        ask(f"{route}: a full struct", route, "all", {"req": FULL})
+        ask(f"{route}: an empty struct", route, "all", {"req": LEAST})
+        ask(f"{route}: longs", route, "add", {"a": "-9223372036854775808", "b": "4294967296"})
+    for field, value in EDGES:
+        text = repr(value)[:24]
+        ask(f"{field} = {text}", "recorded", "all", {"req": {**FULL, field: value}})
+    frames = [{"function": function, "frame": frame.hex()} for _, _, function, _, frame in sent]
+    done = subprocess.run(["node", "--no-deprecation", os.path.join(HERE, "client.js")],
+                          input=json.dumps(frames), capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        check("npm client: decodes what we encode", False, done.stderr)
+        return
+    for (name, route, function, arguments, _), got in zip(sent, json.loads(done.stdout)):
+        versions = {"recorded": 1, "recorded-tup": 3, "recorded-tup2": 2}
+        context = {"x-user": "\u00e9 me"} if name == "a context" else {}
+        same(f"npm client: {name}: the packet", got["packet"], {
+            "version": versions[route], "type": 0, "servant": SERVANT, "function": function,
+            "timeout": 7000, "context": context, "status": {}})
+        expected = arguments
+        if function == "all":
+            expected = {"req": {**DEFAULTS, **arguments["req"]}}
+        same(f"npm client: {name}", with_longs(got["values"]), with_longs(expected))
+
+
+def with_longs(values):
+    """Arguments with all longs as strings: npm's library has small ones as numbers."""
+    if "req" in values:
+        return {"req": {**values["req"], "l": str(values["req"]["l"])}}
+    return {name: str(value) for name, value in values.items()}
+
+
 def by_tarsio():
     """A server of one call that keeps the packet, read by tarsio."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -300,17 +421,19 @@ def plain(text):
 def main():
     options = rig.arguments(__doc__, 9460, {})
     server = Server(options.port + 5)
+    recorder = Recorder(server.port)
     gateway = rig.Gateway(options, plugins=["tars-transcode"])
     try:
         with open(IDL, encoding="utf-8") as idl:
             text = json.dumps(idl.read())
-        gateway.write("conf/apisix.yaml",
-                      ROUTES.format(servant=SERVANT, node=server.port, idl=text))
+        gateway.write("conf/apisix.yaml", ROUTES.format(
+            servant=SERVANT, node=server.port, recorder=recorder.port, idl=text))
         gateway.start()
         http = Http(options.port)
         by_http(http)
         by_shell(server)
         one_way(http, server)
+        by_npm_client(http, recorder)
         by_tarsio()
     finally:
         gateway.stop()

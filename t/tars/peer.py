@@ -154,4 +154,5 @@ async def serve(port):
     await server.serve_forever()
 
 
-asyncio.run(serve(int(sys.argv[1])))
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))

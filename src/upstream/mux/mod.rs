@@ -145,6 +145,12 @@ impl Mux {
         self.len() == 0
     }
 
+    /// Number of calls in flight on all connections.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.0.lines.borrow().values().flatten().map(|line| line.in_flight()).sum()
+    }
+
     /// Closes each connection as soon as no call is on it: the process is ending.
     pub fn drain(&self) {
         self.0.lines.borrow().values().flatten().for_each(|line| line.retire());

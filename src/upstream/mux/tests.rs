@@ -129,7 +129,7 @@ fn try_begin(mux: &Mux, node: &Node, text: &str) -> Result<Ticket, Failed> {
 }
 
 async fn wait(mut ticket: Ticket) -> Result<Option<Bytes>, Failed> {
-    let polled = tokio::time::timeout(ms(5000), poll_fn(|cx| ticket.poll(cx)));
+    let polled = tokio::time::timeout(ms(30_000), poll_fn(|cx| ticket.poll(cx)));
     polled.await.expect("the call ends")
 }
 
@@ -149,7 +149,7 @@ async fn failure(ticket: Ticket) -> (Kind, bool) {
 
 /// Waits until `true`.
 async fn until(what: &str, mut is: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if is() {
             return;
         }
@@ -356,8 +356,12 @@ fn who_cannot_connect_has_sent_nothing() {
         let deaf = socket.listen(0).unwrap();
         let addr = deaf.local_addr().unwrap();
         let mut filling = Vec::new();
-        while let Ok(stream) = tokio::time::timeout(ms(100), TcpStream::connect(addr)).await {
-            filling.push(stream.unwrap());
+        // One late answer could be a busy machine's.
+        let mut late = 0;
+        while late < 2 {
+            let stream = tokio::time::timeout(ms(200), TcpStream::connect(addr)).await;
+            late = if stream.is_err() { late + 1 } else { 0 };
+            filling.extend(stream.map(Result::unwrap));
             assert!(filling.len() < 20, "the queue never fills");
         }
         let node = Node { connect_timeout: ms(100), ..node_of(addr) };
@@ -396,20 +400,20 @@ fn a_call_that_is_given_up_is_not_sent_and_its_answer_goes_nowhere() {
 fn a_late_answer_is_dropped_and_a_node_that_never_answers_is_left() {
     local(async {
         let server = server(silent).await;
-        let mux = Mux::new(Limits { silent_max: ms(50), ..few() });
+        let mux = Mux::new(Limits { silent_max: ms(60_000), ..few() });
         let late = Kind::UpstreamTimeout { what: "read", node: server.node.addr.to_string() };
+        // The time that passes is told, not waited for: a busy machine adds nothing.
         let give_up = async |within: Duration| {
             let ticket = begin(&mux, &server.node, "x");
             let before = server.seen.calls.borrow().len();
             until("told", || server.seen.calls.borrow().len() > before).await;
-            sleep(within).await;
-            let failed = ticket.time_out(within, clock::now());
+            let failed = ticket.time_out(within, clock::now() + within);
             (failed.error.kind().clone(), failed.sent)
         };
         assert_eq!(give_up(ms(1)).await, (late.clone(), true));
         assert_eq!(give_up(ms(1)).await, (late.clone(), true));
         assert_eq!(server.seen.connections.get(), 1, "impatience is no proof");
-        assert_eq!(give_up(ms(60)).await, (late.clone(), true));
+        assert_eq!(give_up(ms(60_001)).await, (late.clone(), true));
         until("closed", || server.seen.open.get() == 0).await;
         assert_eq!(give_up(ms(1)).await, (late, true));
         assert_eq!(server.seen.connections.get(), 2);
@@ -529,17 +533,20 @@ fn a_node_that_reads_nothing_is_left_after_the_send_timeout() {
 #[test]
 fn idle_connections_are_pinged_kept_and_closed() {
     local(async {
-        let times = Limits { ping_after: ms(40), ping_within: ms(500), ..few() };
+        let times = Limits { ping_after: ms(40), ping_within: ms(30_000), ..few() };
         let living = server(echo).await;
         let mux = Mux::new(times);
+        let start = clock::now();
         assert_eq!(ask(&mux, &living.node, "a").await, "A");
-        sleep(ms(300)).await;
-        let pings = living.seen.texts().iter().filter(|text| text.is_empty()).count();
-        assert!((1..=8).contains(&pings), "{pings}");
+        let pings = || living.seen.texts().iter().filter(|text| text.is_empty()).count();
+        until("pinged twice", || pings() >= 2).await;
+        let most = clock::now().duration_since(start).as_millis() / 40;
+        assert!(pings() as u128 <= most, "{} of {most}", pings());
         assert_eq!(ask(&mux, &living.node, "b").await, "B");
         assert_eq!(living.seen.connections.get(), 1);
 
         // One that answers calls but no pings is closed; the next call connects again.
+        let mux = Mux::new(Limits { ping_within: ms(500), ..times });
         let dead = server(|seen, calls| {
             if calls.iter().all(|(_, text)| text.is_empty()) {
                 Some(Vec::new())
