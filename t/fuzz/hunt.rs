@@ -2,12 +2,12 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-const ROUNDS: u32 = 20_000;
+const ROUNDS: u32 = 200_000;
 const MUTATIONS_MAX: u64 = 6;
 const BYTES_MAX: usize = 4096;
 
 /// Bytes and words worth planting anywhere.
-const SPICES: &[&str] = &[
+pub(crate) const SPICES: &[&str] = &[
     "\r\n",
     "\n",
     "\r",
