@@ -28,6 +28,8 @@ fn no_input_breaks_a_decoder_or_makes_it_allocate_more_than_it_says() {
 }
 
 fn hold(check: &Check) {
+    let target = format!("\npath = \"fuzz_targets/{}.rs\"\n", check.name);
+    assert!(include_str!("fuzz/Cargo.toml").contains(&target), "{} has no target", check.name);
     let start = Instant::now();
     let samples = (check.samples)();
     let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();

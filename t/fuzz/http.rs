@@ -46,7 +46,7 @@ pub const CHECKS: &[Check] = &[
         run: uri,
         samples: || owned(TARGETS),
         large: large_targets,
-        bytes_max: |input| 16 * input + (4 << 10),
+        bytes_max: |input| 6 * input + (4 << 10),
     },
 ];
 
@@ -85,12 +85,12 @@ const TARGETS: &[&[u8]] = &[
 
 /// Two heads, and one written anew; fields are kept as places in a copy of the head.
 fn head_bytes(input: usize) -> usize {
-    64 * input + (256 << 10)
+    32 * input + (32 << 10)
 }
 
 /// What waits, what came out twice, and trailers.
 fn body_bytes(input: usize) -> usize {
-    32 * input + (64 << 10)
+    4 * input + (64 << 10)
 }
 
 /// A head taken in one piece is taken in two, owns what it gives out, and reads back the

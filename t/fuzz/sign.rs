@@ -12,14 +12,14 @@ pub const CHECKS: &[Check] = &[
         run: signature,
         samples: || owned(MESSAGES),
         large: large_messages,
-        bytes_max: |input| 256 * input + (64 << 10),
+        bytes_max: |input| 16 * input + (64 << 10),
     },
     Check {
         name: "sign_field",
         run: field,
         samples: || owned(FIELDS),
         large: large_fields,
-        bytes_max: |input| 256 * input + (64 << 10),
+        bytes_max: |input| 96 * input + (64 << 10),
     },
 ];
 

@@ -40,14 +40,14 @@ pub const CHECKS: &[Check] = &[
         run: message,
         samples: || owned(MESSAGES),
         large: large_messages,
-        bytes_max: |input| MESSAGE_BYTES_MAX.min(512 * input + (256 << 10)),
+        bytes_max: |input| MESSAGE_BYTES_MAX.min(256 * input + (64 << 10)),
     },
     Check {
         name: "trpc_json_text",
         run: json_text,
         samples: || owned(TEXTS),
         large: large_texts,
-        bytes_max: |input| MESSAGE_BYTES_MAX.min(512 * input + (256 << 10)),
+        bytes_max: |input| MESSAGE_BYTES_MAX.min(192 * input + (64 << 10)),
     },
     Check {
         name: "trpc_description",
