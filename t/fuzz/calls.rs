@@ -64,7 +64,7 @@ fn trpc_dialects() -> Vec<Box<dyn Dialect>> {
 /// Four or two calls by each of two kinds of arguments, one after the other: a table of the
 /// arguments, a value of each, and the frame.
 fn call_bytes(input: usize) -> usize {
-    64 * input + (64 << 10)
+    96 * input + (64 << 10)
 }
 
 /// A call makes a frame that says its own length, or is refused as the client's mistake.
