@@ -1,4 +1,4 @@
-//! End-to-end tests: each starts the real binary, or feeds a pure part with hostile bytes.
+//! End-to-end tests: each starts the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +7,6 @@
 )]
 
 mod bodies;
-mod fuzz;
 mod gateway;
 mod harness;
 mod http2;

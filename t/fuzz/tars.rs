@@ -15,21 +15,11 @@ use moongate::codec::{
 };
 use serde_json::{Value, json};
 
-/// One decoder: what must hold, where mutations begin, and how much it may allocate at once, in
-/// bytes, for so many bytes of input.
-#[allow(dead_code, reason = "what is allocated is measured in t/bounds.rs only")]
-pub struct Check {
-    pub name: &'static str,
-    pub run: fn(&[u8]),
-    pub samples: fn() -> Vec<Vec<u8>>,
-    /// Large inputs that grow as much as can be.
-    pub large: fn() -> Vec<Vec<u8>>,
-    pub bytes_max: fn(usize) -> usize,
-}
+use super::{Check, LARGE, repeated};
 
 pub const CHECKS: &[Check] = &[
     Check {
-        name: "tars packet",
+        name: "tars_packet",
         run: packet,
         samples: packets,
         large: large_packets,
@@ -37,7 +27,7 @@ pub const CHECKS: &[Check] = &[
         bytes_max: |input| 3 * json_bytes(input),
     },
     Check {
-        name: "tars value",
+        name: "tars_value",
         run: value,
         samples: bodies,
         large: large_bodies,
@@ -45,14 +35,14 @@ pub const CHECKS: &[Check] = &[
         bytes_max: |input| 8 * json_bytes(input),
     },
     Check {
-        name: "tars json",
+        name: "tars_json",
         run: json,
         samples: texts,
         large: large_texts,
         bytes_max: |input| 24 * input + (64 << 10),
     },
     Check {
-        name: "tars idl",
+        name: "tars_idl",
         run: idl,
         samples: files,
         large: large_files,
@@ -77,18 +67,11 @@ thread_local! {
     static CALLS: OnceCell<Vec<Rc<dyn Call>>> = const { OnceCell::new() };
 }
 
-fn sources() -> [Source<'static>; 2] {
+pub(super) fn sources() -> [Source<'static>; 2] {
     [
         Source { name: "Demo.tars", text: DEMO.as_bytes() },
         Source { name: "Tree.tars", text: NODES.as_bytes() },
     ]
-}
-
-/// Makes what the checks share, so that it counts for none of them.
-#[allow(dead_code, reason = "as above")]
-pub fn prepare() {
-    with_schema(|_, _| ());
-    packet(b"");
 }
 
 fn with_schema<T>(run: impl Fn(&Schema, &Record) -> T) -> Vec<T> {
@@ -275,12 +258,6 @@ fn files() -> Vec<Vec<u8>> {
             4 optional byte b[8]; 5 optional int:3 c; 6 optional map<P, vector<vector<byte>>> m; };
         key[P, e, d]; interface I { void f(routekey P p, out vector<A::P> q); }; };";
     vec![DEMO.into(), NODES.into(), more.into()]
-}
-
-const LARGE: usize = 1 << 20;
-
-fn repeated(text: &[u8]) -> Vec<u8> {
-    text.repeat(LARGE / text.len())
 }
 
 /// Answers with a large body, in all versions, and with a large context.

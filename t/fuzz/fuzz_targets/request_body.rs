@@ -1,4 +1,4 @@
 //! Bodies of requests; the first byte chooses the framing.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::request_body(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("request_body"), |data: &[u8]| moongate_fuzz::run(data));

@@ -1,4 +1,4 @@
 //! Heads of requests.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::request_head(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("request_head"), |data: &[u8]| moongate_fuzz::run(data));

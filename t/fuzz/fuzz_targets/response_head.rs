@@ -1,4 +1,4 @@
 //! Heads of answers.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::response_head(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("response_head"), |data: &[u8]| moongate_fuzz::run(data));

@@ -1,4 +1,4 @@
 //! `.tars` files.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::tars::idl(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("tars_idl"), |data: &[u8]| moongate_fuzz::run(data));

@@ -1,4 +1,4 @@
 //! JSON for TARS.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::tars::json(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("tars_json"), |data: &[u8]| moongate_fuzz::run(data));

@@ -1,4 +1,4 @@
 //! Items of TARS.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::tars::value(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("tars_value"), |data: &[u8]| moongate_fuzz::run(data));

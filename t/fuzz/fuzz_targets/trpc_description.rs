@@ -1,4 +1,4 @@
 //! Interface descriptions: `.proto` text and descriptor sets.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::trpc::description(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("trpc_description"), |data: &[u8]| moongate_fuzz::run(data));

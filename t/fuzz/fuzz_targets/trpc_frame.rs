@@ -1,4 +1,4 @@
 //! Frames and heads of tRPC.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| moongate_fuzz::trpc::frame(data));
+libfuzzer_sys::fuzz_target!(init: moongate_fuzz::begin("trpc_frame"), |data: &[u8]| moongate_fuzz::run(data));
