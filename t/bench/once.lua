@@ -1,24 +1,23 @@
 --- For wrk: sends each request of a file once, and ends when there are no more.
 -- Arguments: the file, the bytes of a request; all are equally long.
 -- luacheck: globals wrk init request
-local size, text
-local at = 1
+local file, next_one, size
 
 
 function init(args)
-    local file = assert(io.open(args[1], "rb"))
-    text = file:read("*a")
-    file:close()
+    file = assert(io.open(args[1], "rb"))
     size = tonumber(args[2])
+    next_one = file:read(size)
 end
 
 
 function request()
-    local this = text:sub(at, at + size - 1)
-    at = at + size
+    local this = next_one
+    next_one = file:read(size)
     -- Those in flight then are lost: one per connection, at most.
-    if at > #text then
+    if not next_one then
         wrk.thread:stop()
+        next_one = this
     end
     return this
 end
