@@ -84,6 +84,24 @@ function _M.check_schema(conf, schema_type)
 end
 
 
+-- Conf -> how its bodies are checked.
+local body_checks = setmetatable({}, { __mode = "k" })
+
+
+local function body_check_of(conf)
+    local check = body_checks[conf]
+    if not check then
+        check = {
+            max_size = conf.max_body_size,
+            stream = conf.body == "stream",
+            status = conf.rejected_code,
+        }
+        body_checks[conf] = check
+    end
+    return check
+end
+
+
 -- The body must be the one that was signed; nil, the kind of reason and why if it is not.
 local function check_body(conf, claim)
     local mode = conf.body_digest
@@ -102,11 +120,7 @@ local function check_body(conf, claim)
         end
         return true
     end
-    return core.signature.check_body(claim, {
-        max_size = conf.max_body_size,
-        stream = conf.body == "stream",
-        status = conf.rejected_code,
-    })
+    return core.signature.check_body(claim, body_check_of(conf))
 end
 
 

@@ -259,3 +259,82 @@ fn one_failed_connect_is_one_line_in_the_log() {
         assert_eq!(log.matches("connect() to").count(), nodes, "{log}");
     }
 }
+
+fn streaming(port: u16) -> String {
+    format!("routes:\n  - {{id: s, uri: /s, upstream: {{nodes: {{\"127.0.0.1:{port}\": 1}}}}}}\n")
+}
+
+#[test]
+fn a_small_body_that_is_there_leaves_together_with_its_head() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = Gateway::with(&streaming(listener.local_addr().unwrap().port()));
+    // The node waits in `read` on connections that stay, so that it sees most heads that come
+    // alone, each of which would leave its body for the next read.
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                let mut piece = vec![0; 65536];
+                while let Ok(read @ 1..) = stream.read(&mut piece) {
+                    let _ = tell.send(String::from_utf8_lossy(&piece[..read]).into_owned());
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+            });
+        }
+    });
+    let request = &both("/s", "a body of few bytes")[0];
+    for _ in 0..200 {
+        assert_eq!(ask(gateway.prefix.port, request).unwrap().0, 200);
+        let read = told.recv_timeout(PATIENCE).unwrap();
+        assert!(read.ends_with("\r\n\r\na body of few bytes"), "{read}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_there_yet_is_not_waited_for() {
+    for early in ["", "early "] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gateway = Gateway::with(&streaming(listener.local_addr().unwrap().port()));
+        let mut client = TcpStream::connect(("127.0.0.1", gateway.prefix.port)).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = format!("Content-Length: {}\r\n", early.len() + 4);
+        client.write_all((head("/s", &length) + early).as_bytes()).unwrap();
+
+        let (mut node, _) = listener.accept().unwrap();
+        node.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut all, mut piece) = (Vec::new(), [0; 65536]);
+        let ending = |all: &[u8], end: &str| all.ends_with(end.as_bytes());
+        while !ending(&all, &format!("\r\n\r\n{early}")) {
+            let read = node.read(&mut piece).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&all));
+            all.extend_from_slice(&piece[..read]);
+        }
+        client.write_all(b"late").unwrap();
+        while !ending(&all, &format!("\r\n\r\n{early}late")) {
+            let read = node.read(&mut piece).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&all));
+            all.extend_from_slice(&piece[..read]);
+        }
+        node.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[test]
+fn a_small_body_is_sent_once_more_whole() {
+    let (port, seen) = recorder("THE END");
+    let nodes = format!("{{\"127.0.0.1:{}\": 1, \"127.0.0.1:{port}\": 1}}", quitter());
+    let gateway =
+        Gateway::with(&format!("routes:\n  - {{id: s, uri: /s, upstream: {{nodes: {nodes}}}}}\n"));
+    for _ in 0..4 {
+        // PUT may be repeated although the first node has seen all of it.
+        let request = both("/s", "from start to THE END")[0].replacen("POST", "PUT", 1);
+        assert_eq!(ask(gateway.prefix.port, &request).unwrap().0, 200, "{}", gateway.log());
+        let all = seen.recv_timeout(PATIENCE).unwrap();
+        assert!(all.ends_with("\r\n\r\nfrom start to THE END"), "{all}");
+    }
+    assert!(gateway.log().contains("prematurely closed"), "{}", gateway.log());
+}

@@ -144,13 +144,39 @@ local function key_of(part, algorithm)
 end
 
 
---- The keys of an entry that hold at the time `now`.
+-- Entry whose keys hold at any time -> algorithm, or false for their own -> these keys.
+local lasting = setmetatable({}, { __mode = "k" })
+
+
+local function is_lasting(entry)
+    for _, part in ipairs(parts_of(entry)) do
+        if part.not_before or part.not_after then
+            return false
+        end
+    end
+    return true
+end
+
+
+--- The keys of an entry that hold at the time `now`. Not to be changed.
 function _M.active(entry, algorithm, now)
+    local known = lasting[entry]
+    if known and known[algorithm or false] then
+        return known[algorithm or false]
+    end
+
     local keys = {}
     for _, part in ipairs(parts_of(entry)) do
         if now >= (part.not_before or 0) and now <= (part.not_after or now) then
             keys[#keys + 1] = key_of(part, algorithm)
         end
+    end
+    if known == nil then
+        known = is_lasting(entry) and {}
+        lasting[entry] = known
+    end
+    if known then
+        known[algorithm or false] = keys
     end
     return keys
 end

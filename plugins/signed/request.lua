@@ -75,11 +75,24 @@ end
 
 local counter
 
+-- Plugin -> outcome -> the labels of both; there are few outcomes.
+local labels_of = {}
+
 
 local function count(plugin_name, outcome)
     counter = counter or core.metrics.counter("signed_requests_total",
         "Requests that a plugin checked the signature of, by outcome", { "plugin", "outcome" })
-    counter:inc(1, { plugin_name, outcome })
+    local by_outcome = labels_of[plugin_name]
+    if not by_outcome then
+        by_outcome = {}
+        labels_of[plugin_name] = by_outcome
+    end
+    local labels = by_outcome[outcome]
+    if not labels then
+        labels = { plugin_name, outcome }
+        by_outcome[outcome] = labels
+    end
+    counter:inc(1, labels)
 end
 
 

@@ -32,6 +32,9 @@ fn passes(name: &[u8]) -> bool {
     !own && !http1::is_hop_by_hop(name)
 }
 
+/// A body of up to so many bytes that is there already leaves together with the head.
+const EARLY_BYTES_MAX: u64 = 16 << 10;
+
 /// How the body of the request is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upload {
@@ -269,6 +272,37 @@ impl Sending {
             return self.kept.first().cloned();
         }
         None
+    }
+
+    /// Takes what is there of a small body of `length` bytes, without waiting, so that it leaves
+    /// together with the head: see [`Sending::early`]. Only what can be repeated.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sending::poll`].
+    pub fn begin(&mut self, length: u64, cx: &mut Context<'_>) -> Result<()> {
+        let small = EARLY_BYTES_MAX.min(self.kept_bytes_max as u64);
+        if self.checked || self.file.is_some() || length > small {
+            return Ok(());
+        }
+        while !self.ended {
+            match self.poll_fill(cx) {
+                Poll::Ready(filled) => filled?,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be written next.
+    #[must_use]
+    pub fn early(&self) -> &[Bytes] {
+        &self.pending
+    }
+
+    /// All of [`Sending::early`] has left.
+    pub fn left_early(&mut self) {
+        self.pending.clear();
     }
 
     /// Writes to `conn` what can be written now; ready when all of it left.

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Client, Node, connect,
     pool::{Key, Link},
-    request::{self, Sending},
+    request::{self, Sending, Upload},
     response::{Home, Tunnel, UpstreamBody},
 };
 use crate::{
@@ -192,7 +192,7 @@ impl Attempt<'_> {
         self.node.addr.to_string()
     }
 
-    /// Writes the head, and the body with it if that lies in memory.
+    /// Writes the head, and with it what there is of a small body.
     async fn write_head(
         &mut self,
         x: &mut Exchange,
@@ -206,17 +206,31 @@ impl Attempt<'_> {
             HEAD.set(head);
             return Err(failed(error, false, self.reused));
         }
-        let body = sending.whole().unwrap_or_default();
-        if let Some(attempt) = x.upstream.attempts.last_mut() {
-            attempt.bytes.0 += (head.len() + body.len()) as u64;
+        let whole = sending.whole();
+        if let (None, Upload::Length(length)) = (&whole, request::framing(x)) {
+            let begun = poll_fn(|cx| Poll::Ready(sending.begin(length, cx))).await;
+            begun.map_err(|error| failed(error, true, false))?;
         }
-        let timeout = self.node.send_timeout;
-        let sent = if body.is_empty() {
-            self.deadline.limit(timeout, self.link.conn.write_all(&head)).await
-        } else {
-            let mut parts = [IoSlice::new(&head), IoSlice::new(&body)];
-            self.deadline.limit(timeout, self.link.conn.write_vectored_all(&mut parts)).await
+        let body = whole.as_slice();
+        let body = if body.is_empty() { sending.early() } else { body };
+        let body_bytes: usize = body.iter().map(Bytes::len).sum();
+        if let Some(attempt) = x.upstream.attempts.last_mut() {
+            attempt.bytes.0 += (head.len() + body_bytes) as u64;
+        }
+        let (timeout, conn) = (self.node.send_timeout, &self.link.conn);
+        let sent = match body {
+            [] => self.deadline.limit(timeout, conn.write_all(&head)).await,
+            [body] => {
+                let mut parts = [IoSlice::new(&head), IoSlice::new(body)];
+                self.deadline.limit(timeout, conn.write_vectored_all(&mut parts)).await
+            }
+            // A small body in many pieces is rare.
+            pieces => {
+                let all = [&head, pieces.concat().as_slice()].concat();
+                self.deadline.limit(timeout, conn.write_all(&all)).await
+            }
         };
+        sending.left_early();
         HEAD.set(head);
         match sent {
             Some(Ok(())) => Ok(()),

@@ -1,7 +1,8 @@
 """Measures moongate against nginx and prints Markdown tables. Started by t/bench/run.
 
 BENCH_ROUNDS (7), BENCH_SECONDS (2) per measurement, BENCH_ONLY (regular expression over the
-names of the parts: cpu, shared, workers, routes, idle, start, live), BENCH_ROUTES (100000).
+names of the parts: cpu, tars, signed, shared, workers, routes, idle, start, live), BENCH_ROUTES
+(100000).
 """
 
 import asyncio
@@ -14,6 +15,8 @@ import time
 
 import load
 import shared
+import signed
+import tars
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
@@ -146,6 +149,14 @@ class Bench:
                       ratio(values[mine], values[theirs]), bound)
         self.stop(nginx, ours, quiet)
         return table
+
+    def tars(self):
+        """JSON that becomes a TARS call."""
+        return tars.measure(self, Table, SECONDS, GATEWAY_CPUS, LOAD_CPUS)
+
+    def signed(self):
+        """Requests whose signature is checked and that get in once."""
+        return signed.measure(self, Table, SECONDS, GATEWAY_CPUS, LOAD_CPUS)
 
     def shared(self):
         """A limit that is counted in Redis."""
@@ -311,7 +322,8 @@ def main():
         try:
             bench.nginx("upstream", 9700, LOAD_CPUS)
             tables = []
-            for part in ("cpu", "shared", "workers", "routes", "idle", "start", "live"):
+            for part in ("cpu", "tars", "signed", "shared", "workers", "routes", "idle", "start",
+                         "live"):
                 if re.search(ONLY, part):
                     print("== " + part, file=sys.stderr, flush=True)
                     tables.append(getattr(bench, part)())

@@ -178,11 +178,18 @@ def wrk(port, path, seconds, headers=(), connections=32, script=None, args=(), c
     return int(found.group(1))
 
 
+def cpu_and_share(target, port, path, seconds, **load):
+    """Microseconds of CPU of the gateway per answered request, and the share of the time in
+    which it ran: far below 1, it waited for others."""
+    before, started = target.cpu_ns(), time.monotonic()
+    requests = wrk(port, path, seconds, **load)
+    used, took = target.cpu_ns() - before, time.monotonic() - started
+    return used / 1000 / max(requests, 1), used / 1e9 / took
+
+
 def cpu_per_request(target, port, path, seconds, **load):
     """Microseconds of CPU of the gateway per answered request."""
-    before = target.cpu_ns()
-    requests = wrk(port, path, seconds, **load)
-    return (target.cpu_ns() - before) / 1000 / max(requests, 1)
+    return cpu_and_share(target, port, path, seconds, **load)[0]
 
 
 def spread(values, digits=2):

@@ -9,9 +9,10 @@
 -- `algorithm` (if the message names one), `timestamp` and `expires` (seconds since 1970, if
 -- there are any), `nonce` (where the scheme has one), `label`, `tag`, `signature` and
 -- `fingerprint` (bytes; the latter names the signed text), `covered` (names as keys: `@method`,
--- `@path`, `@query`, `@authority`, fields in lower case) and `body`: "digest" (the signature
--- covers a digest of it), "within" (the signature is over the body itself), "waived" (the
--- client says that it is not signed) or "none". None of it is true before `verify` said so.
+-- `@path`, `@query`, `@authority`, fields in lower case; other claims have the same table) and
+-- `body`: "digest" (the signature covers a digest of it), "within" (the signature is over the
+-- body itself), "waived" (the client says that it is not signed) or "none". None of it is true
+-- before `verify` said so.
 -- moongate's own; APISIX has no such module.
 -- @module apisix.core.signature
 local host = require("moongate.host")
@@ -22,17 +23,54 @@ local body_matches = host.body_matches
 local body_sums = host.body_sums
 local gsub = string.gsub
 local ipairs = ipairs
+local setmetatable = setmetatable
+local sig_bytes = host.sig_bytes
 local sig_claim = host.sig_claim
+local sig_covered = host.sig_covered
+local sig_fingerprint = host.sig_fingerprint
 local sig_key = host.sig_key
 local sig_verify = host.sig_verify
 local tonumber = tonumber
 
 local DEFAULT_MAX_SIZE = 64 * 1024 * 1024
 
+-- Sets of covered names that are kept. Clients choose what they cover, most of them the same.
+local COVERED_MAX = 100
+
 local _M = {}
+
+-- What few ask for is made when it is asked for.
+local claim_mt = {
+    __index = function(claim, field)
+        if field == "fingerprint" then
+            local fingerprint = sig_fingerprint(claim.object)
+            claim.fingerprint = fingerprint
+            return fingerprint
+        elseif field == "signature" then
+            return sig_bytes(claim.object)
+        end
+    end,
+}
+
+-- Host's text of the covered names -> these names as keys.
+local covered_sets, covered_count = {}, 0
 
 -- Stands for the key that nobody has, so that an unknown key id takes as long as a known one.
 local nobody
+
+
+local function covered_of(object, text)
+    local covered = covered_sets[text]
+    if not covered then
+        if covered_count >= COVERED_MAX then
+            covered_sets, covered_count = {}, 0
+        end
+        covered = sig_covered(object)
+        covered_sets[text] = covered
+        covered_count = covered_count + 1
+    end
+    return covered
+end
 
 
 --- Reads what the request claims about itself. Fields count as they are now, method, path and
@@ -44,12 +82,24 @@ local nobody
 -- @treturn nil|string the kind of reason: missing, malformed, ambiguous, unsupported
 -- @treturn nil|string why, for the log
 function _M.claim(_, opts)
-    local object, claim, why = sig_claim(opts.scheme, opts.tag, opts.label, opts.uri_scheme)
+    local object, body, key_id, algorithm, nonce, label, tag, timestamp, expires, covered =
+        sig_claim(opts.scheme, opts.tag, opts.label, opts.uri_scheme)
     if not object then
-        return nil, claim, why
+        return nil, body, key_id
     end
-    claim.object = object
-    return claim
+    return setmetatable({
+        object = object,
+        scheme = opts.scheme,
+        body = body,
+        key_id = key_id,
+        algorithm = algorithm,
+        nonce = nonce,
+        label = label,
+        tag = tag,
+        timestamp = timestamp,
+        expires = expires,
+        covered = covered_of(object, covered),
+    }, claim_mt)
 end
 
 

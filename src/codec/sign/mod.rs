@@ -305,12 +305,13 @@ impl<'a> Message<'a> {
     }
 
     /// The value of a field: its lines, joined.
-    fn value(&self, name: &str) -> Option<Vec<u8>> {
+    fn value(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         let mut lines = self.lines(name);
-        let mut value = lines.next()?.to_vec();
+        let mut value = Cow::Borrowed(lines.next()?);
         for line in lines {
-            value.extend_from_slice(b", ");
-            value.extend_from_slice(line);
+            let all = value.to_mut();
+            all.extend_from_slice(b", ");
+            all.extend_from_slice(line);
         }
         Some(value)
     }
@@ -347,7 +348,7 @@ impl<'a> Message<'a> {
     /// What every scheme relies on: nothing can end a line of a canonical form early, the host
     /// is named once, and no field that must be one is two.
     fn check(&self) -> Result<(), Refused> {
-        let splits = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        let splits = |bytes: &[u8]| memchr::memchr3(b'\r', b'\n', 0, bytes).is_some();
         if self.status.is_none() {
             if !text::is_token(self.method) {
                 return Err(malformed("the method is no token"));

@@ -1,5 +1,7 @@
 //! HTTP Message Signatures (RFC 9421).
 
+use std::{borrow::Cow, ops::Range};
+
 use super::{
     Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, Select, ambiguous, digest, malformed,
     missing,
@@ -7,6 +9,8 @@ use super::{
     text, unsupported,
 };
 
+/// Room for what most requests sign.
+const BASE_BYTES: usize = 768;
 /// Components of one signature.
 const COMPONENTS_MAX: usize = 64;
 /// Bytes of a nonce.
@@ -161,7 +165,7 @@ impl<'a> Component<'a> {
         Ok(())
     }
 
-    fn value(&self, message: &Message<'_>) -> Result<Vec<u8>, Refused> {
+    fn value<'m>(&self, message: &Message<'m>) -> Result<Cow<'m, [u8]>, Refused> {
         let of = if self.flag("req") {
             message.request.ok_or_else(|| malformed("req, but there is no request to it"))?
         } else {
@@ -170,24 +174,29 @@ impl<'a> Component<'a> {
         if self.name.starts_with('@') { self.derived(of) } else { self.field(of) }
     }
 
-    fn derived(&self, of: &Message<'_>) -> Result<Vec<u8>, Refused> {
+    fn derived<'m>(&self, of: &Message<'m>) -> Result<Cow<'m, [u8]>, Refused> {
         if self.name == "@status" {
             let status = of.status.ok_or_else(|| malformed("@status of a request"))?;
-            return Ok(status.to_string().into_bytes());
+            return Ok(status.to_string().into_bytes().into());
         }
         if of.status.is_some() {
             return Err(malformed(format!("{} of a response", self.name)));
         }
         let authority = || of.normal_authority();
         Ok(match self.name {
-            "@method" => of.method.to_vec(),
-            "@authority" => authority(),
-            "@scheme" => of.scheme.as_bytes().to_vec(),
-            "@request-target" => of.target.to_vec(),
-            "@path" => of.path().to_vec(),
-            "@query" => [b"?", of.query().unwrap_or_default()].concat(),
-            "@target-uri" => [of.scheme.as_bytes(), b"://", &authority(), of.target].concat(),
-            "@query-param" => self.argument(of)?,
+            "@method" => of.method.into(),
+            "@authority" => authority().into(),
+            "@scheme" => of.scheme.as_bytes().into(),
+            "@request-target" => of.target.into(),
+            "@path" => of.path().into(),
+            "@query" => match of.target.get(of.path().len()..) {
+                None | Some([]) => b"?".into(),
+                Some(query) => query.into(),
+            },
+            "@target-uri" => {
+                [of.scheme.as_bytes(), b"://", &authority(), of.target].concat().into()
+            }
+            "@query-param" => self.argument(of)?.into(),
             name => return Err(unsupported(format!("the component {name}"))),
         })
     }
@@ -217,12 +226,13 @@ impl<'a> Component<'a> {
         found.ok_or_else(|| missing(format!("the signed argument {wanted} is missing")))
     }
 
-    fn field(&self, of: &Message<'_>) -> Result<Vec<u8>, Refused> {
+    fn field<'m>(&self, of: &Message<'m>) -> Result<Cow<'m, [u8]>, Refused> {
         let absent = || missing(format!("the signed field {} is missing", self.name));
         if self.flag("bs") {
             let lines: Vec<String> =
                 of.lines(self.name).map(|line| format!(":{}:", text::base64(line))).collect();
-            return if lines.is_empty() { Err(absent()) } else { Ok(lines.join(", ").into()) };
+            let joined = lines.join(", ").into_bytes();
+            return if lines.is_empty() { Err(absent()) } else { Ok(joined.into()) };
         }
         let value = of.value(self.name).ok_or_else(absent)?;
         let mut out = String::new();
@@ -243,7 +253,7 @@ impl<'a> Component<'a> {
         } else {
             return Ok(value);
         }
-        Ok(out.into_bytes())
+        Ok(out.into_bytes().into())
     }
 }
 
@@ -264,25 +274,28 @@ pub(super) fn base(
     if components.len() > COMPONENTS_MAX {
         return Err(malformed("too many components"));
     }
-    let mut base = Vec::with_capacity(512);
-    let mut seen: Vec<String> = Vec::with_capacity(components.len());
+    let mut base = Vec::with_capacity(BASE_BYTES);
+    // Where in the base the identifiers are.
+    let mut seen: Vec<Range<usize>> = Vec::with_capacity(components.len());
+    let mut text = String::with_capacity(BASE_BYTES / 2);
     for item in components {
         let component = Component::of(item)?;
         component.check()?;
-        let mut identifier = String::new();
-        structured::write_item(&mut identifier, item);
-        if seen.contains(&identifier) {
-            return Err(malformed(format!("the component {identifier} comes twice")));
+        text.clear();
+        structured::write_item(&mut text, item);
+        if seen.iter().any(|place| base.get(place.clone()) == Some(text.as_bytes())) {
+            return Err(malformed(format!("the component {text} comes twice")));
         }
-        base.extend_from_slice(identifier.as_bytes());
+        seen.push(base.len()..base.len() + text.len());
+        base.extend_from_slice(text.as_bytes());
         base.extend_from_slice(b": ");
         base.extend_from_slice(&component.value(message)?);
         base.push(b'\n');
-        seen.push(identifier);
     }
-    let mut last = String::from("\"@signature-params\": ");
-    structured::write_inner(&mut last, components, params);
-    base.extend_from_slice(last.as_bytes());
+    text.clear();
+    structured::write_inner(&mut text, components, params);
+    base.extend_from_slice(b"\"@signature-params\": ");
+    base.extend_from_slice(text.as_bytes());
     Ok(base)
 }
 

@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         let key = self.run(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
         });
-        Ok(key.iter().map(|byte| char::from(*byte)).collect())
+        Ok(text::ascii(key).to_owned())
     }
 
     fn bare(&mut self) -> Parsed<Bare> {
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
             Some(b'"') => self.string(),
             Some(b'*' | b'A'..=b'Z' | b'a'..=b'z') => {
                 let token = self.run(|byte| text::is_token(&[byte]) || b":/".contains(&byte));
-                Ok(Bare::Token(token.iter().map(|byte| char::from(*byte)).collect()))
+                Ok(Bare::Token(text::ascii(token).to_owned()))
             }
             Some(b':') => {
                 self.next();
@@ -251,13 +251,14 @@ impl<'a> Reader<'a> {
         self.next();
         let mut text = String::new();
         loop {
+            let plain = |byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
+            text.push_str(text::ascii(self.run(plain)));
             match self.next() {
                 Some(b'"') => return Ok(Bare::String(text)),
                 Some(b'\\') => match self.next() {
                     Some(byte @ (b'"' | b'\\')) => text.push(char::from(byte)),
                     _ => return Err(Malformed("a bad escape")),
                 },
-                Some(byte @ 0x20..=0x7e) => text.push(char::from(byte)),
                 Some(_) => return Err(Malformed("a bad byte in a string")),
                 None => return Err(Malformed("an open string")),
             }
@@ -299,12 +300,16 @@ pub fn write_bare(out: &mut String, bare: &Bare) {
         }
         Bare::String(text) => {
             out.push('"');
-            for c in text.chars() {
-                if matches!(c, '"' | '\\') {
-                    out.push('\\');
-                }
-                out.push(c);
+            let mut rest = text.as_str();
+            while let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) {
+                let (plain, special) = rest.split_at(at);
+                out.push_str(plain);
+                out.push('\\');
+                let (special, behind) = special.split_at(1);
+                out.push_str(special);
+                rest = behind;
             }
+            out.push_str(rest);
             out.push('"');
             Ok(())
         }

@@ -50,8 +50,32 @@ pub fn trim(value: &[u8]) -> &[u8] {
 /// Whether `name` is a token (RFC 9110, 5.6.2).
 #[must_use]
 pub fn is_token(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+/// The bytes of a token.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let (odd, mut at) = (b"!#$%&'*+-.^_`|~", 0);
+    while at < odd.len() {
+        table[odd[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = true;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Text of bytes that are all ASCII.
+#[must_use]
+pub fn ascii(bytes: &[u8]) -> &str {
+    debug_assert!(bytes.is_ascii());
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Appends `bytes`, all but unreserved ones (RFC 3986, 2.3) percent-encoded.

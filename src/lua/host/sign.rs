@@ -34,6 +34,9 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     object::class::<Signer>(lua, lua.create_table()?)?;
     let state = core.state();
     state.host_function(table, "sig_claim", sig_claim)?;
+    state.host_function(table, "sig_covered", sig_covered)?;
+    state.host_function(table, "sig_fingerprint", sig_fingerprint)?;
+    state.host_function(table, "sig_bytes", sig_bytes)?;
     state.host_function(table, "sig_verify", sig_verify)?;
     state.host_function(table, "sig_key", sig_key)?;
     state.host_function(table, "sig_signer", sig_signer)?;
@@ -107,8 +110,9 @@ fn with_request<T>(x: &Exchange, scheme: Option<&str>, then: impl FnOnce(&Messag
     })
 }
 
-/// `sig_claim(scheme, tag, label, uri_scheme)`: an object and a table, or nil, the kind of
-/// reason, and why.
+/// `sig_claim(scheme, tag, label, uri_scheme)`: an object, what its body is tied by, key id,
+/// algorithm, nonce, label, tag, timestamp, expires, and a text that is the same for claims that
+/// cover the same; or nil, the kind of reason, and why.
 fn sig_claim(frame: &mut Frame<'_>) -> Called {
     let name = need_text(frame, 1, "sig_claim")?;
     let scheme =
@@ -118,10 +122,9 @@ fn sig_claim(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
     match with_request(x, uri_scheme, |message| sign::claim(scheme, message, select)) {
         Ok(claim) => {
-            let told = claim.clone();
             frame.push_object(Read(claim));
-            push_claim(frame, &told);
-            Ok(Outcome::Return(2))
+            let claim = &frame.need_object::<Read>(frame.count(), "sig_claim")?.0;
+            Ok(Outcome::Return(1 + push_claim(frame, claim)))
         }
         Err(Refused { reason, why }) => {
             frame.push_nil();
@@ -132,51 +135,60 @@ fn sig_claim(frame: &mut Frame<'_>) -> Called {
     }
 }
 
-fn push_claim(frame: &mut Frame<'_>, claim: &Claim) {
-    frame.push_table(0, 12);
-    let fingerprint = claim.fingerprint();
-    let texts: [(&str, Option<&[u8]>); 9] = [
-        ("scheme", Some(claim.scheme.name().as_bytes())),
-        ("key_id", Some(claim.key_id.as_bytes())),
-        ("algorithm", claim.algorithm.map(|algorithm| algorithm.name().as_bytes())),
-        ("nonce", claim.nonce.as_deref().map(str::as_bytes)),
-        ("label", claim.label.as_deref().map(str::as_bytes)),
-        ("tag", claim.tag.as_deref().map(str::as_bytes)),
-        ("signature", Some(&claim.signature)),
-        ("fingerprint", Some(&fingerprint)),
-        (
-            "body",
-            Some(match claim.body {
-                Bound::No => b"none",
-                Bound::Waived => b"waived",
-                Bound::Digests(_) => b"digest",
-                Bound::Within => b"within",
-            }),
-        ),
-    ];
-    for (name, value) in texts {
-        if let Some(value) = value {
-            frame.push_str(name.as_bytes());
-            frame.push_str(value);
-            frame.set_pair();
-        }
+/// Returns how many values were pushed.
+fn push_claim(frame: &mut Frame<'_>, claim: &Claim) -> i32 {
+    frame.push_str(match claim.body {
+        Bound::No => b"none",
+        Bound::Waived => b"waived",
+        Bound::Digests(_) => b"digest",
+        Bound::Within => b"within",
+    });
+    frame.push_str(claim.key_id.as_bytes());
+    let _ = push_option(frame, claim.algorithm.map(|algorithm| algorithm.name().as_bytes()));
+    for text in [&claim.nonce, &claim.label, &claim.tag] {
+        let _ = push_option(frame, text.as_deref().map(str::as_bytes));
     }
-    for (name, value) in [("timestamp", claim.timestamp), ("expires", claim.expires)] {
-        if let Some(value) = value {
-            frame.push_str(name.as_bytes());
+    for seconds in [claim.timestamp, claim.expires] {
+        match seconds {
             #[allow(clippy::cast_precision_loss)] // Fifteen digits at most.
-            frame.push_num(value as f64);
-            frame.set_pair();
+            Some(seconds) => frame.push_num(seconds as f64),
+            None => frame.push_nil(),
         }
     }
-    frame.push_str(b"covered");
+    // Lengths, so that no other names give the same text.
+    let mut all = Vec::with_capacity(128);
+    for name in &claim.covered {
+        all.extend_from_slice(&name.len().to_le_bytes());
+        all.extend_from_slice(name.as_bytes());
+    }
+    frame.push_str(&all);
+    9
+}
+
+/// `sig_covered(claim)`: the names of what is covered, as keys.
+fn sig_covered(frame: &mut Frame<'_>) -> Called {
+    let claim = &frame.need_object::<Read>(1, "sig_covered")?.0;
     frame.push_table(0, claim.covered.len());
     for name in &claim.covered {
         frame.push_str(name.as_bytes());
         frame.push_bool(true);
         frame.set_pair();
     }
-    frame.set_pair();
+    ONE
+}
+
+/// `sig_fingerprint(claim)`: what names the signed text.
+fn sig_fingerprint(frame: &mut Frame<'_>) -> Called {
+    let fingerprint = frame.need_object::<Read>(1, "sig_fingerprint")?.0.fingerprint();
+    frame.push_str(&fingerprint);
+    ONE
+}
+
+/// `sig_bytes(claim)`: the signature.
+fn sig_bytes(frame: &mut Frame<'_>) -> Called {
+    let claim = &frame.need_object::<Read>(1, "sig_bytes")?.0;
+    frame.push_str(&claim.signature);
+    ONE
 }
 
 /// `sig_verify(claim, key, sha256)`
