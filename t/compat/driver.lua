@@ -114,6 +114,17 @@ local function requested()
 end
 
 
+-- As APISIX does before any plugin runs; moongate does it itself.
+local function forwarded()
+    local headers = ngx.req.get_headers()
+    if not headers["X-Forwarded-Proto"] then
+        ngx.req.set_header("X-Forwarded-Proto", ngx.var.scheme)
+        ngx.req.set_header("X-Forwarded-Host", ngx.var.host)
+        ngx.req.set_header("X-Forwarded-Port", ngx.var.server_port)
+    end
+end
+
+
 -- Requests the comparison needs itself.
 local function answer_own()
     local uri = ngx.var.uri
@@ -147,6 +158,7 @@ function _M.run(phase)
     end
     if phase == "rewrite" then
         said, over = {}, false
+        forwarded()
     end
     local func = case[phase]
     if phase == "access" then

@@ -3,6 +3,8 @@ local say, try, compat = ...
 
 local FORM = { "Content-Type: application/x-www-form-urlencoded" }
 
+local nkeys = require("table.nkeys")
+
 return {
     ["none"] = function()
         ngx.req.read_body()
@@ -45,9 +47,9 @@ return {
     ["post args: at most"] = { method = "POST", body = "a=1&b=2&c=3", headers = FORM, access = function()
         ngx.req.read_body()
         local args, err = ngx.req.get_post_args(2)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         args, err = ngx.req.get_post_args(0)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         say(try(ngx.req.get_post_args, -1))
     end },
     ["post args: another type"] = { method = "POST", body = "a=1", headers = { "Content-Type: text/x" },

@@ -1,6 +1,8 @@
 -- Escaping, query strings, SQL texts.
 local say, try = ...
 
+local nkeys = require("table.nkeys")
+
 return {
     ["escape_uri"] = function()
         say(ngx.escape_uri("a b/c?d=e&f#g+h%"))
@@ -94,9 +96,9 @@ return {
         end
         local text = table.concat(list, "&")
         local args, err = ngx.decode_args(text)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         args, err = ngx.decode_args(text, 0)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         args, err = ngx.decode_args(text, 2)
         say(args, err)
         args, err = ngx.decode_args("a=1&b=2", 2)

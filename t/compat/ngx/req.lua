@@ -1,6 +1,8 @@
 -- The request, read.
 local say, try = ...
 
+local nkeys = require("table.nkeys")
+
 return {
     ["method"] = { method = "PATCH", access = function()
         say(ngx.req.get_method(), ngx.var.request_method)
@@ -49,7 +51,7 @@ return {
     end },
     ["get_headers: at most"] = { headers = { "A: 1", "B: 2", "C: 3" }, access = function()
         local headers, err = ngx.req.get_headers(2)
-        say(table.nkeys(headers), err)
+        say(nkeys(headers), err)
         say(select(2, ngx.req.get_headers(0)), select(2, ngx.req.get_headers()))
         say(try(ngx.req.get_headers, -1))
         say(try(ngx.req.get_headers, "x"))
@@ -124,11 +126,11 @@ return {
     end },
     ["get_uri_args: at most"] = { uri = "/t?a=1&b=2&c=3", access = function()
         local args, err = ngx.req.get_uri_args(2)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         args, err = ngx.req.get_uri_args(0)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         args, err = ngx.req.get_uri_args(3)
-        say(table.nkeys(args), err)
+        say(nkeys(args), err)
         say(try(ngx.req.get_uri_args, -1))
     end },
     ["get_uri_args: into a table"] = { uri = "/t?a=1", access = function()
