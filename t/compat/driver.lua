@@ -1,9 +1,10 @@
 --- Runs one case in the phase it is made for, the same way in nginx and in moongate.
 --
--- A file of cases gets `say`, `try` and `case` as arguments and returns a table: name -> function,
--- which runs in access, or name -> table with the request to send (`method`, `uri`, `headers`,
--- `body`, `raw`) and a function for each phase. What is said becomes the answer, unless a function
--- of the access phase returns "pass": then the upstream answers, and /result tells what was said.
+-- A file of cases gets `say`, `try` and what the test knows as arguments and returns a table: name
+-- -> function, which runs in access, or name -> table with the request to send (`method`, `uri`,
+-- `headers`, `body`, `raw`) and a function for each phase, `init` being the start of a worker.
+-- What is said becomes the answer, unless a function of the access phase returns "pass": then the
+-- upstream answers, and /result tells what was said.
 local env = require("compat_env")
 
 local concat = table.concat
@@ -97,6 +98,29 @@ local function file_of(name)
         loaded[name] = chunk(say, try, { env = env, done = done })
     end
     return loaded[name]
+end
+
+
+--- Runs what cases want to have run when a worker starts, and keeps what they say.
+function _M.init()
+    for _, name in ipairs(env.files) do
+        for _, case in pairs(file_of(name)) do
+            if type(case) == "table" and case.init then
+                said = {}
+                local ok, err = try(case.init)
+                if ok == "raised" then
+                    say("init raised", err)
+                end
+                local lines = said
+                case.access = function()
+                    for at = 1, #lines do
+                        said[at] = lines[at]
+                    end
+                end
+            end
+        end
+    end
+    said, over = {}, true
 end
 
 

@@ -16,6 +16,11 @@ function _M.check_schema()
 end
 
 
+function _M.init()
+    driver.init()
+end
+
+
 for _, phase in ipairs({ "rewrite", "access", "header_filter", "body_filter", "log" }) do
     _M[phase] = function()
         driver.run(phase)

@@ -32,6 +32,8 @@ class World:
             self.closed = probe.getsockname()[1]
         self.files = work + "/files"
         os.makedirs(self.files)
+        # nginx's worker may be another user.
+        os.chmod(self.files, 0o777)
         with open(self.files + "/body", "w", encoding="ascii") as out:
             out.write("from a file")
 

@@ -1,5 +1,5 @@
 -- Constants, and that the functions are there.
-local say, try = ...
+local say = ...
 
 local function kinds(of, names)
     for name in names:gmatch("%S+") do
@@ -39,18 +39,21 @@ return {
         values("STDERR EMERG ALERT CRIT ERR WARN NOTICE INFO DEBUG")
     end,
     ["functions of ngx"] = function()
-        kinds(ngx, "exit exec redirect print say flush eof log sleep send_headers on_abort get_phase "
+        kinds(ngx,
+            "exit exec redirect print say flush eof log sleep send_headers on_abort get_phase "
               .. "escape_uri unescape_uri encode_args decode_args encode_base64 decode_base64 "
               .. "crc32_short crc32_long hmac_sha1 md5 md5_bin sha1_bin quote_sql_str today time now "
               .. "update_time localtime utctime cookie_time http_time parse_http_time "
               .. "run_worker_thread")
     end,
     ["tables of ngx"] = function()
-        kinds(ngx, "var ctx header arg req resp re shared socket thread timer worker config location")
+        kinds(ngx,
+            "var ctx header arg req resp re shared socket thread timer worker config location")
         say(type(ngx.is_subrequest), type(ngx.headers_sent), type(ngx.status))
     end,
     ["functions of ngx.req"] = function()
-        kinds(ngx.req, "is_internal start_time http_version raw_header get_method set_method set_uri "
+        kinds(ngx.req,
+            "is_internal start_time http_version raw_header get_method set_method set_uri "
               .. "set_uri_args get_uri_args get_post_args get_headers set_header clear_header "
               .. "read_body discard_body get_body_data get_body_file set_body_data set_body_file "
               .. "init_body append_body finish_body socket get_query_args get_raw_header")
@@ -67,7 +70,8 @@ return {
         kinds(coroutine, "create resume yield wrap running status")
     end,
     ["methods of a dictionary"] = function()
-        kinds(ngx.shared.compat, "get get_stale set safe_set add safe_add replace delete incr lpush "
+        kinds(ngx.shared.compat,
+            "get get_stale set safe_set add safe_add replace delete incr lpush "
               .. "rpush lpop rpop llen ttl expire flush_all flush_expired get_keys capacity free_space")
     end,
     ["methods of sockets"] = function()
@@ -93,9 +97,11 @@ return {
         kinds(require("ngx.re"), "split opt")
         kinds(require("ngx.semaphore"), "new wait post count")
         kinds(require("ngx.errlog"), "set_filter_level get_logs get_sys_filter_level raw_log")
-        kinds(require("ngx.process"), "type enable_privileged_agent signal_graceful_exit get_master_pid")
+        kinds(require("ngx.process"),
+            "type enable_privileged_agent signal_graceful_exit get_master_pid")
         kinds(require("ngx.pipe"), "spawn")
-        kinds(require("ngx.balancer"), "set_current_peer set_more_tries get_last_failure set_timeouts")
+        kinds(require("ngx.balancer"),
+            "set_current_peer set_more_tries get_last_failure set_timeouts")
         kinds(require("ngx.base64"), "encode_base64url decode_base64url")
         kinds(require("ngx.req"), "add_header")
         kinds(require("ngx.resp"), "add_header")

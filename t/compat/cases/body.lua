@@ -40,11 +40,13 @@ return {
             ngx.req.read_body()
             say(ngx.req.get_body_data(), ngx.var.content_length, ngx.var.http_transfer_encoding)
         end },
-    ["post args"] = { method = "POST", body = "a=1&b=%20x+y&c&a=2&d=", headers = FORM, access = function()
+    ["post args"] = { method = "POST", body = "a=1&b=%20x+y&c&a=2&d=", headers = FORM,
+        access = function()
         ngx.req.read_body()
         say(ngx.req.get_post_args())
     end },
-    ["post args: at most"] = { method = "POST", body = "a=1&b=2&c=3", headers = FORM, access = function()
+    ["post args: at most"] = { method = "POST", body = "a=1&b=2&c=3", headers = FORM,
+        access = function()
         ngx.req.read_body()
         local args, err = ngx.req.get_post_args(2)
         say(nkeys(args), err)
@@ -52,7 +54,8 @@ return {
         say(nkeys(args), err)
         say(try(ngx.req.get_post_args, -1))
     end },
-    ["post args: another type"] = { method = "POST", body = "a=1", headers = { "Content-Type: text/x" },
+    ["post args: another type"] = { method = "POST", body = "a=1",
+        headers = { "Content-Type: text/x" },
         access = function()
             ngx.req.read_body()
             say(ngx.req.get_post_args())
@@ -65,7 +68,8 @@ return {
         ngx.req.read_body()
         ngx.req.set_body_data("new body")
         say(ngx.req.get_body_data(), ngx.var.request_body)
-        say(ngx.req.get_headers()["Content-Length"], ngx.var.content_length, ngx.var.http_content_length)
+        say(ngx.req.get_headers()["Content-Length"], ngx.var.content_length,
+            ngx.var.http_content_length)
     end },
     ["set_body_data: odd"] = { method = "POST", body = "old", access = function()
         ngx.req.read_body()

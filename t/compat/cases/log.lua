@@ -7,7 +7,8 @@ end
 
 return {
     ["levels"] = logs(function()
-        for _, level in ipairs({ "EMERG", "ALERT", "CRIT", "ERR", "WARN", "NOTICE", "INFO", "DEBUG" }) do
+        for _, level in ipairs({ "EMERG", "ALERT", "CRIT", "ERR", "WARN", "NOTICE", "INFO",
+            "DEBUG" }) do
             ngx.log(ngx[level], "level ", level)
         end
     end),

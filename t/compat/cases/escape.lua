@@ -39,7 +39,8 @@ return {
         say(ngx.unescape_uri("%00%ff%7E"))
     end,
     ["unescape_uri: what is no escape"] = function()
-        for _, text in ipairs({ "%", "%2", "%zz", "%2g", "%%20", "a%", "%u0041", "%2%20", "%g1%41" }) do
+        for _, text in ipairs({ "%", "%2", "%zz", "%2g", "%%20", "a%", "%u0041", "%2%20",
+            "%g1%41" }) do
             say(text, ngx.unescape_uri(text))
         end
     end,

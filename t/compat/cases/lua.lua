@@ -20,7 +20,8 @@ return {
         local isarray, clone = require("table.isarray"), require("table.clone")
         local list = new(4, 0)
         list[1], list[2], list.x = "a", "b", "c"
-        say(nkeys(list), isempty(list), isempty({}), isarray({ 1, 2 }), isarray({}), isarray({ a = 1 }))
+        say(nkeys(list), isempty(list), isempty({}), isarray({ 1, 2 }), isarray({}),
+            isarray({ a = 1 }))
         local copy = clone(list)
         say(copy, copy == list)
         clear(list)
@@ -106,7 +107,8 @@ return {
         say(type(debug.getinfo(1, "S").source))
     end,
     ["metatables"] = function()
-        local mt = { __len = function() return 7 end, __pairs = function() return next, { 1 }, nil end,
+        local mt = { __len = function() return 7 end, __pairs = function() return next, { 1 },
+            nil end,
             __lt = function() return true end, __concat = function() return "joined" end }
         local object = setmetatable({}, mt)
         say(#object, object < object, object .. "x")

@@ -92,7 +92,8 @@ return {
         end)
         say(ngx.thread.wait(outer))
     end,
-    ["a thread spawns at once and reads the body"] = { method = "POST", body = "hello", access = function()
+    ["a thread spawns at once and reads the body"] = { method = "POST", body = "hello",
+        access = function()
         local thread = ngx.thread.spawn(function()
             ngx.req.read_body()
             return ngx.req.get_body_data()
@@ -164,7 +165,6 @@ return {
         say(coroutine.status(co))
         say(try(coroutine.wrap(function() error("wrapped", 0) end)))
         say(try(coroutine.create, 12))
-        say(try(coroutine.resume, 12))
         co = coroutine.create(function() error({ a = 1 }) end)
         local ok, err = coroutine.resume(co)
         say(ok, type(err), err.a)
@@ -211,7 +211,8 @@ return {
     end,
     ["sleep where none may be"] = function()
         say((select(2, try(string.gsub, "a", "a", function() ngx.sleep(0.001) end))))
-        say((select(2, try(table.sort, { 2, 1 }, function(a, b) ngx.sleep(0.001) return a < b end))))
+        say((select(2, try(table.sort, { 2, 1 }, function(a,
+            b) ngx.sleep(0.001) return a < b end))))
     end,
     ["sleep in metamethods and iterators"] = function()
         local object = setmetatable({}, {

@@ -84,11 +84,13 @@ return {
         say(try(ngx.exec, "/x"))
         say(try(ngx.req.set_uri, "/x"))
     end },
-    ["header: exit"] = { headers = { "X-Answer: headers" }, access = pass, header_filter = function()
+    ["header: exit"] = { headers = { "X-Answer: headers" }, access = pass,
+        header_filter = function()
         ngx.exit(ngx.OK)
         say("not reached")
     end },
-    ["header: raises"] = { headers = { "X-Answer: headers" }, access = pass, header_filter = function()
+    ["header: raises"] = { headers = { "X-Answer: headers" }, access = pass,
+        header_filter = function()
         error("oops")
     end, compare = "nobody noheaders" },
     ["header: add_header"] = { headers = { "X-Answer: headers" }, access = pass,
@@ -112,7 +114,8 @@ return {
             say(ngx.arg[2])
         end
     end },
-    ["body: collected"] = { headers = { "X-Answer: chunks" }, access = pass, body_filter = function()
+    ["body: collected"] = { headers = { "X-Answer: chunks" }, access = pass,
+        body_filter = function()
         ngx.ctx.all = (ngx.ctx.all or "") .. ngx.arg[1]
         if ngx.arg[2] then
             say(ngx.ctx.all)
@@ -140,7 +143,8 @@ return {
                 say(ngx.arg[1])
             end
         end },
-    ["body: cut short"] = { headers = { "X-Answer: chunks" }, access = pass, header_filter = function()
+    ["body: cut short"] = { headers = { "X-Answer: chunks" }, access = pass,
+        header_filter = function()
         ngx.header.content_length = nil
     end, body_filter = function()
         if ngx.ctx.cut then
@@ -214,5 +218,81 @@ return {
         say(try(function() ngx.status = 500 end))
         say(try(function() ngx.header["X-Late"] = "1" end))
         say(ngx.status, ngx.header["X-Late"])
+    end },
+    ["header: exit with a status"] = { headers = { "X-Answer: headers" }, access = pass,
+        header_filter = function()
+            ngx.exit(403)
+        end, log = function()
+            say(ngx.status)
+        end, compare = "nobody noheaders" },
+    ["header: request headers"] = { headers = { "X-One: 1" }, access = function()
+        ngx.req.set_header("X-Two", "2")
+        return "pass"
+    end, header_filter = function()
+        say(ngx.req.get_headers()["X-One"], ngx.req.get_headers()["X-Two"], ngx.var.http_x_two)
+        say(ngx.req.get_method(), ngx.req.get_uri_args(), ngx.var.uri, ngx.req.http_version())
+    end },
+    ["header: the request's body"] = { method = "POST", body = "hello", access = function()
+        ngx.req.read_body()
+        return "pass"
+    end, header_filter = function()
+        say(ngx.req.get_body_data())
+    end, log = function()
+        say(ngx.req.get_body_data())
+    end },
+    ["header: ctx and variables"] = { access = function()
+        ngx.ctx.a = { 1 }
+        ngx.var.compat_own = "x"
+        return "pass"
+    end, header_filter = function()
+        say(ngx.ctx.a, ngx.var.compat_own)
+        ngx.var.compat_own = "y"
+    end, log = function()
+        say(ngx.var.compat_own, ngx.ctx.a)
+    end },
+    ["header: regular expressions and dictionaries"] = { headers = { "X-Answer: headers" },
+        access = pass, header_filter = function()
+            ngx.header["X-Many"] = ngx.re.gsub("a-b", "-", "+")
+            say(ngx.shared.compat:set("filter", 1), ngx.shared.compat:get("filter"))
+        end },
+    ["header: a timer"] = { access = pass, header_filter = function()
+        say(ngx.timer.at(0, function()
+            say("timer")
+            compat.done()
+        end))
+    end, waits = true },
+    ["header: names in any form"] = { headers = { "X-Answer: headers" }, access = pass,
+        header_filter = function()
+            say(ngx.header.x_many, ngx.header["x-MANY"], ngx.header.X_Under, ngx.header["X_Under"])
+            say(ngx.resp.get_headers()["x_under"], ngx.resp.get_headers()["cache-control"])
+        end },
+    ["body: length changed without a word"] = { headers = { "X-Answer: chunks" }, access = pass,
+        body_filter = function()
+            if ngx.arg[1] ~= "" then
+                ngx.arg[1] = ngx.arg[1]:gsub("%w+", "word")
+            end
+        end },
+    ["body: an empty last chunk"] = { headers = { "X-Answer: chunks" }, access = pass,
+        body_filter = function()
+            if ngx.arg[2] then
+                ngx.arg[1] = ngx.arg[1] .. " the end"
+            end
+        end },
+    ["body: status and headers are there"] = { headers = { "X-Answer: headers" }, access = pass,
+        body_filter = function()
+            if ngx.arg[2] then
+                say(ngx.status, ngx.header["X-Many"], ngx.var.status, ngx.req.get_method())
+            end
+        end },
+    ["log: the body's length"] = { headers = { "X-Answer: chunks" }, access = pass, log = function()
+        say(ngx.var.body_bytes_sent, ngx.var.upstream_status, ngx.var.sent_http_x_up)
+    end },
+    ["log: after an answer of ours"] = { access = function()
+        ngx.status = 403
+        ngx.say("no")
+        ngx.exit(403)
+    end, log = function()
+        say(ngx.status, ngx.var.status, ngx.var.body_bytes_sent, ngx.var.upstream_addr)
+        say(ngx.get_phase())
     end },
 }

@@ -8,7 +8,8 @@ local function show(names)
 end
 
 return {
-    ["of the request"] = { uri = "/a%20b?x=1&y=%20", headers = { "User-Agent: me", "Referer: there" },
+    ["of the request"] = { uri = "/a%20b?x=1&y=%20", headers = { "User-Agent: me",
+        "Referer: there" },
         access = function()
             show("uri document_uri request_uri args query_string is_args request_method request "
                  .. "server_protocol scheme host http_host http_user_agent http_referer http_none "
@@ -20,7 +21,8 @@ return {
         say(ngx.var.connection_requests, tonumber(ngx.var.connection) > 0, ngx.var.pipe)
     end,
     ["of the process"] = function()
-        say(tonumber(ngx.var.pid) == ngx.worker.pid(), type(ngx.var.hostname), #ngx.var.hostname > 0)
+        say(tonumber(ngx.var.pid) == ngx.worker.pid(), type(ngx.var.hostname),
+            #ngx.var.hostname > 0)
         say((ngx.var.nginx_version:gsub("%d+", "N")))
     end,
     ["times"] = function()
@@ -46,10 +48,12 @@ return {
     ["remote_user"] = { headers = { "Authorization: Basic dXNlcjpwYXNz" }, access = function()
         show("remote_user http_authorization")
     end },
-    ["remote_user: not basic"] = { headers = { "Authorization: Bearer dXNlcjpwYXNz" }, access = function()
+    ["remote_user: not basic"] = { headers = { "Authorization: Bearer dXNlcjpwYXNz" },
+        access = function()
         show("remote_user")
     end },
-    ["cookies"] = { headers = { "Cookie: a=1; b=two; A=3;c=\"q\"", "Cookie: d=4" }, access = function()
+    ["cookies"] = { headers = { "Cookie: a=1; b=two; A=3;c=\"q\"", "Cookie: d=4" },
+        access = function()
         show("cookie_a cookie_b cookie_A cookie_c cookie_d cookie_none http_cookie")
     end },
     ["headers twice"] = { headers = { "X-One: 1", "X-One: 2", "X_One: 3" }, access = function()
@@ -119,7 +123,7 @@ return {
     end },
     ["request_id"] = function()
         local id = ngx.var.request_id
-        say(type(id), id and #id, id == ngx.var.request_id)
+        say(type(id), id and #id, id and (id:find("^%x+$")))
     end,
     ["in later phases"] = { headers = { "X-Answer: headers" }, access = function()
         ngx.var.compat_own = "kept"
