@@ -33,11 +33,11 @@ local raw_resume = coroutine.resume
 local raw_yield = coroutine.yield
 local mark = host.mark
 
-local function relay(co, ok, first, ...)
-    if ok and first == mark then
+local function relay(co, ok, ...)
+    if ok and (...) == mark then
         return relay(co, raw_resume(co, raw_yield(mark)))
     end
-    return ok, first, ...
+    return ok, ...
 end
 
 -- LuaJIT bounds the depth of each coroutine, but not how deep they are nested; Lua does.
@@ -74,8 +74,25 @@ end
 require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
 
 require("moongate.ngx")
+
+-- What is printed is for the log, as in OpenResty: there is no terminal.
+local emit = require("moongate.logging").emit
+
+function print(...)
+    emit(ngx.NOTICE, 2, ...)
+end
+
 -- As in OpenResty, where `require("ngx")` gives the same table.
 package.loaded.ngx = ngx
+
+-- Libraries require the parts of resty.core to have them in place; here they always are.
+for _, name in ipairs({ "base64", "coroutine", "ctx", "exit", "hash", "misc", "ndk", "param",
+    "phase", "request", "response", "shdict", "socket", "time", "uri", "utils", "var",
+    "worker" }) do
+    package.preload["resty.core." .. name] = function()
+        return { version = require("resty.core.base").version }
+    end
+end
 
 -- Each VM draws its own numbers, or all workers would draw the same.
 local a, b, c, d = host.crypto.random_bytes(4):byte(1, 4)

@@ -45,9 +45,9 @@ local function source(frame)
         return nil
     end
 
-    local place = match(info.short_src, "[^/]*$") .. ":" .. info.currentline
+    local place = match(info.short_src, "[^/]*$") .. ":" .. info.currentline .. ":"
     if info.name then
-        place = place .. ": " .. info.name .. "()"
+        place = place .. " " .. info.name .. "():"
     end
     return place
 end

@@ -8,6 +8,7 @@ local host = require("moongate.host")
 local logging = require("moongate.logging")
 local req = require("moongate.api.req")
 local resp = require("moongate.api.resp")
+local needs_access = require("moongate.api.context").needs_access
 local socket = require("moongate.socket")
 local text = require("moongate.api.text")
 local unsupported = require("moongate.unsupported")
@@ -16,11 +17,13 @@ local emit = logging.emit
 local error = error
 local pairs = pairs
 local rawset = rawset
+local select = select
 local setmetatable = setmetatable
+local tonumber = tonumber
 local tostring = tostring
 local type = type
 local var_get = host.var_get
-local var_set = host.var_set
+local var_set = host.ngx_var_set
 
 local NGX_LUA_VERSION = 10028
 local NGINX_VERSION = 1027001
@@ -51,18 +54,30 @@ for name, value in pairs(text) do
 end
 
 
-function ngx.log(level, ...)
-    if type(level) ~= "number" or level < 0 or level > 8 then
-        error("bad argument #1 to 'log' (bad log level)", 2)
+local function checked_level(...)
+    local level = tonumber((...))
+    if not level then
+        local got = select("#", ...) == 0 and "no value" or type((...))
+        error("bad argument #1 to 'log' (number expected, got " .. got .. ")", 3)
     end
+    if level < 0 or level > 8 then
+        error("bad argument #1 to 'log' (bad log level: " .. level .. ")", 3)
+    end
+    return level
+end
+
+
+function ngx.log(...)
+    local level = checked_level(...)
     if level > logging.level then
         return
     end
-    emit(level, 2, ...)
+    emit(level, 2, select(2, ...))
 end
 
 
 function ngx.eof()
+    needs_access(2)
     host.eof()
     return 1
 end
@@ -73,19 +88,45 @@ function ngx.on_abort()
 end
 
 
-function ngx.sleep(seconds)
-    if type(seconds) ~= "number" or seconds < 0 then
-        error("invalid sleep duration \"" .. tostring(seconds) .. "\"", 2)
+function ngx.sleep(...)
+    if select("#", ...) ~= 1 then
+        error("attempt to pass " .. select("#", ...) .. " arguments, but accepted 1", 2)
+    end
+    local seconds = tonumber((...))
+    if not seconds then
+        error("bad argument #1 to 'sleep' (number expected, got " .. type((...)) .. ")", 2)
+    end
+    if seconds < 0 then
+        error("invalid sleep duration \"" .. seconds * 1000 .. "\"", 2)
     end
     host.sleep(seconds)
 end
 
 
+local function bad_name()
+    error("bad variable name", 3)
+end
+
+
+-- Captures of a location's regular expression: no route has one.
+local function no_capture(name)
+    if type(name) ~= "number" then
+        bad_name()
+    end
+end
+
+
 ngx.var = setmetatable({}, {
     __index = function(_, name)
+        if type(name) ~= "string" then
+            return no_capture(name)
+        end
         return var_get(name)
     end,
     __newindex = function(_, name, value)
+        if type(name) ~= "string" then
+            bad_name()
+        end
         if value ~= nil then
             value = tostring(value)
         end
@@ -112,11 +153,7 @@ ngx.shared = setmetatable({}, {
     end,
 })
 
-ngx.thread = {
-    spawn = host.thread_spawn,
-    wait = host.thread_wait,
-    kill = host.thread_kill,
-}
+ngx.thread = require("moongate.api.thread")
 
 ngx.worker = {
     exiting = host.exiting,
@@ -133,33 +170,50 @@ ngx.config = {
     debug = false,
     ngx_lua_version = NGX_LUA_VERSION,
     nginx_version = NGINX_VERSION,
-    prefix = host.prefix,
+    prefix = function()
+        local prefix = host.prefix()
+        return prefix:sub(-1) == "/" and prefix or prefix .. "/"
+    end,
     nginx_configure = function()
         return ""
     end,
 }
 
 
-local function timer(delay, callback, every, ...)
-    if type(delay) ~= "number" or delay < 0 then
-        error("invalid delay: " .. tostring(delay), 3)
+local function timer(name, every, ...)
+    local count = select("#", ...)
+    if count < 2 then
+        error("expecting at least 2 arguments but got " .. count, 3)
+    end
+    local given, callback = ...
+    local delay = tonumber(given)
+    if not delay then
+        error("bad argument #1 to '" .. name .. "' (number expected, got " .. type(given) .. ")",
+              3)
+    end
+    if delay < 0 then
+        error("invalid delay: " .. delay, 3)
+    end
+    if every and delay == 0 then
+        error("delay cannot be zero", 3)
     end
     if type(callback) ~= "function" then
-        error("Lua function expected", 3)
+        error("bad argument #2 to '" .. name .. "' (Lua function expected)", 3)
     end
-    return host.timer_at(delay, callback, every, ...)
+    local ok, err = host.timer_at(delay, callback, every, select(3, ...))
+    if not ok then
+        return nil, err
+    end
+    return 1
 end
 
 
 ngx.timer = {
-    at = function(delay, callback, ...)
-        return timer(delay, callback, false, ...)
+    at = function(...)
+        return timer("at", false, ...)
     end,
-    every = function(delay, callback, ...)
-        if delay == 0 then
-            error("delay must not be 0", 2)
-        end
-        return timer(delay, callback, true, ...)
+    every = function(...)
+        return timer("every", true, ...)
     end,
     running_count = function()
         local running = host.timer_counts()

@@ -8,8 +8,8 @@ local host = require("moongate.host")
 local unsupported = require("moongate.unsupported")
 
 local error = error
-local pairs = pairs
 local pcall = pcall
+local select = select
 local setmetatable = setmetatable
 local tonumber = tonumber
 local tostring = tostring
@@ -65,32 +65,50 @@ function _M.udp()
 end
 
 
-local function check_pieces(data)
-    for _, piece in pairs(data) do
-        local kind = type(piece)
-        if kind == "table" then
-            check_pieces(piece)
-        elseif kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-            error("bad data type " .. kind .. " found", 4)
-        end
-    end
-end
-
-
 local function text_of(data)
     local kind = type(data)
     if kind == "string" then
         return data
     end
     if kind == "table" then
-        check_pieces(data)
-        return flatten(data)
+        local text, wrong = flatten(data)
+        if not text then
+            error("bad argument #2 to 'send' (" .. wrong .. ")", 3)
+        end
+        return text
     end
     if kind == "number" or kind == "boolean" or kind == "nil" then
         return tostring(data)
     end
-    error("bad argument #1 to 'send' (string, number, boolean, nil, or array table expected, got "
+    error("bad argument #2 to 'send' (string, number, boolean, nil, or array table expected, got "
           .. kind .. ")", 3)
+end
+
+
+local function counted(wanted, ...)
+    local count = select("#", ...)
+    if count ~= wanted then
+        error("ngx.socket settimeout: expecting " .. wanted
+              .. " arguments (including the object) but seen " .. count, 3)
+    end
+    return ...
+end
+
+
+local function checked_option(options, name, least)
+    local value = options[name]
+    if value == nil then
+        return nil
+    end
+    if type(value) ~= "number" then
+        error("bad argument #4 to 'connect' (bad \"" .. name .. "\" option type: "
+              .. type(value) .. ")", 3)
+    end
+    if value < least then
+        error("bad argument #4 to 'connect' (bad \"" .. name .. "\" option value: " .. value
+              .. ")", 3)
+    end
+    return value
 end
 
 
@@ -98,7 +116,13 @@ end
 -- @tparam table options `pool`, `pool_size`, `backlog`
 -- @treturn number|nil 1
 -- @treturn nil|string error
-function tcp:connect(name, port, options)
+function tcp.connect(...)
+    local count = select("#", ...)
+    if count < 2 or count > 4 then
+        error("ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen "
+              .. count, 2)
+    end
+    local self, name, port, options = ...
     if type(port) == "table" and options == nil then
         port, options = nil, port
     end
@@ -110,9 +134,10 @@ function tcp:connect(name, port, options)
     end
     local pool = options.pool
     if pool ~= nil and type(pool) ~= "string" and type(pool) ~= "number" then
-        error("bad \"pool\" option type: " .. type(pool), 2)
+        error("bad argument #4 to 'connect' (bad \"pool\" option type: " .. type(pool) .. ")", 2)
     end
-    return tcp_connect(self[1], name, port, pool, options.pool_size, options.backlog)
+    return tcp_connect(self[1], name, port, pool, checked_option(options, "pool_size", 1),
+                       checked_option(options, "backlog", 0))
 end
 
 
@@ -147,7 +172,11 @@ end
 --- Sends a string, a number, or a nested array of them.
 -- @treturn number|nil bytes
 -- @treturn nil|string error
-function tcp:send(data)
+function tcp.send(...)
+    if select("#", ...) ~= 2 then
+        error("expecting 2 arguments (including the object), but got " .. select("#", ...), 2)
+    end
+    local self, data = ...
     return tcp_send(self[1], text_of(data))
 end
 
@@ -156,13 +185,21 @@ end
 -- @treturn string|nil
 -- @treturn nil|string error
 -- @treturn nil|string what came until then
-function tcp:receive(pattern)
+function tcp.receive(...)
+    if select("#", ...) > 2 then
+        error("expecting 1 or 2 arguments (including the object), but got " .. select("#", ...), 2)
+    end
+    local self, pattern = ...
     return tcp_receive(self[1], pattern)
 end
 
 
 --- Receives what there is.
-function tcp:receiveany(max)
+function tcp.receiveany(...)
+    if select("#", ...) ~= 2 then
+        error("expecting 2 arguments (including the object), but got " .. select("#", ...), 2)
+    end
+    local self, max = ...
     return tcp_receive_any(self[1], max)
 end
 
@@ -170,13 +207,21 @@ end
 --- A function that receives up to a pattern, or at most a number of bytes of that.
 -- @tparam string pattern
 -- @tparam[opt] table options `inclusive`
-function tcp:receiveuntil(pattern, options)
+function tcp.receiveuntil(...)
+    local count = select("#", ...)
+    if count ~= 2 and count ~= 3 then
+        error("expecting 2 or 3 arguments (including the object), but got " .. count, 2)
+    end
+    local self, pattern, options = ...
     if type(pattern) ~= "string" and type(pattern) ~= "number" then
-        error("bad argument #1 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")",
+        error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")",
               2)
     end
     if pattern == "" then
-        error("bad argument #1 to 'receiveuntil' (pattern is empty)", 2)
+        return nil, "pattern is empty"
+    end
+    if options ~= nil and type(options) ~= "table" then
+        error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
     end
     local inclusive = options and options.inclusive
     if inclusive ~= nil and type(inclusive) ~= "boolean" then
@@ -194,19 +239,24 @@ function tcp:receiveuntil(pattern, options)
             over = matched and size ~= nil and size ~= 0 or false
             return data
         end
+        if partial == nil then
+            return nil, err
+        end
         return nil, err, partial
     end
 end
 
 
 --- Milliseconds for each operation; 0, nil or what is no number for the default.
-function tcp:settimeout(timeout)
+function tcp.settimeout(...)
+    local self, timeout = counted(2, ...)
     timeout = tonumber(timeout) or 0
     tcp_set_timeouts(self[1], timeout, timeout, timeout)
 end
 
 
-function tcp:settimeouts(connect, send, read)
+function tcp.settimeouts(...)
+    local self, connect, send, read = counted(4, ...)
     tcp_set_timeouts(self[1], tonumber(connect) or 0, tonumber(send) or 0, tonumber(read) or 0)
 end
 
@@ -215,6 +265,9 @@ end
 -- @tparam[opt] number timeout milliseconds; 0 is for ever
 -- @tparam[opt] number size of the pool, if this makes it
 function tcp:setkeepalive(timeout, size)
+    if timeout ~= nil and not tonumber(timeout) then
+        error("bad argument #2 to 'setkeepalive' (number expected, got " .. type(timeout) .. ")", 2)
+    end
     return tcp_set_keepalive(self[1], timeout, size)
 end
 
@@ -245,21 +298,38 @@ function tcp:close()
 end
 
 
-unsupported.fill(tcp, "tcpsock:", { "getfd", "getsslctx", "getsslpointer", "getsslsession" })
+unsupported.fill(tcp, "tcpsock:", { "getfd", "getsslctx", "getsslpointer", "getsslsession",
+                                 "settrustedstore" })
 
 
 --- Says where datagrams go to and come from: host and port, or "unix:/path".
-function udp:setpeername(name, port)
+function udp.setpeername(...)
+    local count = select("#", ...)
+    if count < 2 or count > 3 then
+        error("ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), "
+              .. "but seen " .. count, 2)
+    end
+    local self, name, port = ...
+    if port ~= nil and not tonumber(port) then
+        error("bad argument #3 to 'setpeername' (number expected, got " .. type(port) .. ")", 2)
+    end
     return udp_connect(self[1], name, port)
 end
 
 
-function udp:send(data)
+function udp.send(...)
+    if select("#", ...) ~= 2 then
+        error("expecting 2 arguments (including the object), but got " .. select("#", ...), 2)
+    end
+    local self, data = ...
     return udp_send(self[1], text_of(data))
 end
 
 
 function udp:receive(size)
+    if size ~= nil and not tonumber(size) then
+        error("bad argument #2 to 'receive' (number expected, got " .. type(size) .. ")", 2)
+    end
     return udp_receive(self[1], size)
 end
 

@@ -7,8 +7,6 @@ local error = error
 local tostring = tostring
 local type = type
 
-local NO_CAPTURE = 'directive "lua_capture_error_log" is not set'
-
 local _M = { version = "0.1.28" }
 
 
@@ -19,7 +17,10 @@ end
 
 --- Writes one line as it is, without naming the caller.
 function _M.raw_log(level, message)
-    if type(level) ~= "number" or level < 0 or level > 8 then
+    if type(level) ~= "number" then
+        error("bad argument #1 to 'raw_log' (must be a number)", 2)
+    end
+    if level < 0 or level > 8 then
         error("bad log level", 2)
     end
     if type(message) ~= "string" then
@@ -31,16 +32,39 @@ function _M.raw_log(level, message)
 end
 
 
+--- Keeps this worker's lines up to a level for `get_logs`, the newest 10 MiB of them.
+-- @treturn boolean|nil
+-- @treturn nil|string error
 function _M.set_filter_level(level)
-    if type(level) ~= "number" then
-        error("level argument must be a number", 2)
+    if level == nil then
+        return nil, 'missing "level" argument'
     end
-    return nil, NO_CAPTURE
+    if type(level) ~= "number" then
+        error("bad argument #1 to 'set_filter_level' (must be a number)", 2)
+    end
+    if level < 0 or level > 8 then
+        return nil, "bad log level"
+    end
+    host.log_capture(level)
+    return true
 end
 
 
-function _M.get_logs()
-    return nil, NO_CAPTURE
+--- Takes kept lines out, the oldest first.
+-- @tparam[opt] number max how many
+-- @tparam[opt] table logs filled and returned instead of a new table
+-- @treturn table level, time, line, level, time, line, and so on, with nil behind the last
+function _M.get_logs(max, logs)
+    local kept = host.log_captured(max or 2 ^ 31)
+    if type(logs) ~= "table" then
+        return kept
+    end
+    local count = #kept
+    for at = 1, count do
+        logs[at] = kept[at]
+    end
+    logs[count + 1] = nil
+    return logs
 end
 
 

@@ -6,17 +6,27 @@ local error = error
 local await = host.semaphore_wait
 local new_semaphore = host.semaphore
 local setmetatable = setmetatable
+local tonumber = tonumber
 local type = type
 
 local _M = { version = "0.1.28" }
 local mt = { __index = _M }
 
 
+local function of(self)
+    local sem = type(self) == "table" and self.sem
+    if not sem then
+        error("not a semaphore instance", 3)
+    end
+    return sem
+end
+
+
 --- A semaphore with `resources` free places.
 function _M.new(resources)
-    resources = resources or 0
-    if type(resources) ~= "number" or resources < 0 then
-        error("no zero or negative number", 2)
+    resources = tonumber(resources) or 0
+    if resources < 0 then
+        error("no negative number", 2)
     end
     return setmetatable({ sem = new_semaphore(resources) }, mt)
 end
@@ -27,34 +37,41 @@ end
 -- @treturn boolean|nil
 -- @treturn nil|string "timeout"
 function _M:wait(timeout)
-    if type(timeout) ~= "number" or timeout < 0 then
-        error("bad timeout: no negative number", 2)
+    local sem = of(self)
+    timeout = tonumber(timeout)
+    if not timeout then
+        error("bad timeout: a number is expected", 2)
     end
-    local taken, err = self.sem:try(timeout)
+    if timeout < 0 then
+        error("no negative number", 2)
+    end
+    local taken, err = sem:try(timeout)
     if taken == nil then
         return nil, err
     end
     if taken then
         return true
     end
-    return await()
+    local ok, why = await()
+    return ok or false, why
 end
 
 
 --- Frees places and wakes who waits for them.
 function _M:post(resources)
-    resources = resources or 1
-    if type(resources) ~= "number" or resources < 1 then
-        error("no zero or negative number", 2)
+    local sem = of(self)
+    resources = tonumber(resources) or 1
+    if resources < 1 then
+        error("positive number required", 2)
     end
-    self.sem:post(resources)
+    sem:post(resources)
     return true
 end
 
 
 --- Free places; below zero: how many wait.
 function _M:count()
-    return self.sem:count()
+    return of(self):count()
 end
 
 

@@ -90,6 +90,10 @@ pub struct Response {
     pub printed: Vec<u8>,
     /// Whether the head left already.
     pub head_sent: bool,
+    /// Whether the plugin that answers has said that its head is complete (`ngx.flush`).
+    pub head_fixed: bool,
+    /// Whether it has said that its body is complete, too (`ngx.eof`).
+    pub body_fixed: bool,
     /// Bytes written to the client: head and body.
     pub bytes_sent: u64,
     /// Bytes of body written to the client.
@@ -113,6 +117,8 @@ pub struct Attempt {
     pub response_time: Option<Duration>,
     /// Bytes sent to and received from the node.
     pub bytes: (u64, u64),
+    /// Bytes of heads among those received.
+    pub head_bytes: u64,
     /// When the try began.
     pub started: Instant,
 }

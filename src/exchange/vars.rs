@@ -3,7 +3,13 @@
 //! [`Name::parse`] is for config time: the access log compiles its names once.
 //! [`get`] is for names that come at run time, from Lua.
 
-use std::{borrow::Cow, io::Write as _, time::Duration};
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher as _, RandomState},
+    io::Write as _,
+    sync::OnceLock,
+    time::Duration,
+};
 
 use super::{Attempt, Exchange};
 use crate::{clock, log::stamp};
@@ -24,14 +30,17 @@ pub enum Family {
     SentHttp,
     /// `upstream_http_*`: a response header of the upstream.
     UpstreamHttp,
+    /// `upstream_cookie_*`: a cookie that the upstream sets.
+    UpstreamCookie,
 }
 
-const FAMILIES: [(&[u8], Family); 5] = [
+const FAMILIES: [(&[u8], Family); 6] = [
     (b"http_", Family::Http),
     (b"arg_", Family::Arg),
     (b"cookie_", Family::Cookie),
     (b"sent_http_", Family::SentHttp),
     (b"upstream_http_", Family::UpstreamHttp),
+    (b"upstream_cookie_", Family::UpstreamCookie),
 ];
 
 macro_rules! names {
@@ -83,6 +92,7 @@ names! {
     "request" => Request: "The request line as it came.",
     "request_body" => RequestBody: "The body, if it is in memory.",
     "request_completion" => RequestCompletion: "`OK` if the response was sent whole.",
+    "request_id" => RequestId: "A random name of the request, 32 hexadecimal digits.",
     "request_length" => RequestLength: "Bytes received for the request.",
     "request_method" => RequestMethod: "The method.",
     "request_time" => RequestTime: "Seconds since the first byte, with milliseconds.",
@@ -100,7 +110,7 @@ names! {
     "upstream_bytes_sent" => UpstreamBytesSent: "Bytes sent to them.",
     "upstream_connect_time" => UpstreamConnectTime: "Seconds until connected.",
     "upstream_header_time" => UpstreamHeaderTime: "Seconds until the head of the answer.",
-    "upstream_response_length" => UpstreamResponseLength: "Bytes received from the upstream.",
+    "upstream_response_length" => UpstreamResponseLength: "Bytes of body received from them.",
     "upstream_response_time" => UpstreamResponseTime: "Seconds until the end of the answer.",
     "upstream_status" => UpstreamStatus: "Their status codes.",
     "uri" => Uri: "The decoded, normalised path.",
@@ -138,9 +148,45 @@ fn family(name: &[u8]) -> Option<(Family, &[u8])> {
     })
 }
 
-/// The value of `name`: what a plugin set, or what the request says.
+/// Whether `ngx.var` may set a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writable {
+    /// It is one of the plugins' own.
+    Yes,
+    /// It has a fixed name and shows the request.
+    Shown,
+    /// It belongs to a family that shows the request.
+    Derived,
+}
+
+/// What nginx lets plugins set, and nothing here looks at.
+const WITHOUT_EFFECT: [&[u8]; 2] = [b"limit_rate", b"limit_rate_after"];
+
+/// Whether `ngx.var` may set `name`. nginx keeps most of these from being set by mistake, and
+/// a value that hides what the request says misleads every plugin behind.
+#[must_use]
+pub fn writable(name: &[u8]) -> Writable {
+    if fixed(name).is_some() || WITHOUT_EFFECT.contains(&name) {
+        return Writable::Shown;
+    }
+    if family(name).is_some() { Writable::Derived } else { Writable::Yes }
+}
+
+/// The value of `name`: what a plugin set, or what the request says. Names have any case.
 #[must_use]
 pub fn get<'x>(x: &'x Exchange, name: &[u8]) -> Value<'x> {
+    if name.iter().any(u8::is_ascii_uppercase) {
+        return get_as_written(x, name)
+            .or_else(|| get_as_written(x, &name.to_ascii_lowercase()).map(into_owned));
+    }
+    get_as_written(x, name)
+}
+
+fn into_owned(value: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
+    Cow::Owned(value.into_owned())
+}
+
+fn get_as_written<'x>(x: &'x Exchange, name: &[u8]) -> Value<'x> {
     if let Some(set) = x.set_value(name) {
         return set.map(Cow::Borrowed);
     }
@@ -173,8 +219,13 @@ fn member<'x>(x: &'x Exchange, family: Family, rest: &[u8]) -> Value<'x> {
         Family::Arg => arg(&x.args, rest).map(Cow::Borrowed),
         Family::Cookie => cookie(x, rest).map(Cow::Borrowed),
         Family::SentHttp => sent_field(x, rest),
-        Family::UpstreamHttp => {
-            field(x.upstream.original.as_deref().unwrap_or(&x.response.fields), rest)
+        Family::UpstreamHttp => match &x.upstream.original {
+            Some(original) => field(original, rest),
+            None => sent_field(x, rest),
+        },
+        Family::UpstreamCookie => {
+            let fields = x.upstream.original.as_deref().unwrap_or(&x.response.fields);
+            set_cookie(fields, rest).map(Cow::Borrowed)
         }
     }
 }
@@ -231,6 +282,15 @@ pub fn cookie<'x>(x: &'x Exchange, name: &[u8]) -> Option<&'x [u8]> {
     })
 }
 
+/// The value that the first `Set-Cookie` of this name gives.
+fn set_cookie<'x>(fields: &'x crate::fields::Fields, name: &[u8]) -> Option<&'x [u8]> {
+    fields.get_all("set-cookie").find_map(|line| {
+        let pair = line.split(|byte| *byte == b';').next()?;
+        let at = memchr::memchr(b'=', pair)?;
+        (pair[..at].trim_ascii() == name).then(|| &pair[at + 1..])
+    })
+}
+
 fn stamped(write: fn(&mut Vec<u8>, u64)) -> Vec<u8> {
     let mut text = Vec::with_capacity(32);
     write(&mut text, clock::wall().as_secs());
@@ -275,15 +335,27 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
         Fixed::RequestMethod => Some(Cow::Borrowed(&x.method)),
         Fixed::RequestUri | Fixed::RealRequestUri => Some(Cow::Borrowed(x.head.target())),
         Fixed::Request => Some(Cow::Owned(request_line(x))),
-        Fixed::ContentLength => x.head.fields.get("content-length").map(Cow::Borrowed),
+        Fixed::ContentLength => match (x.head.fields.get("content-length"), &x.body.held) {
+            (Some(length), _) => Some(Cow::Borrowed(length)),
+            // It came in chunks.
+            (None, Some(body)) if x.body.present => Some(number(body.len() as u64)),
+            _ => None,
+        },
         Fixed::ContentType => x.head.fields.get("content-type").map(Cow::Borrowed),
         Fixed::RequestBody => x.body.held.as_ref().map(|body| Cow::Borrowed(&body[..])),
+        Fixed::RequestId => Some(Cow::Owned(request_id(x))),
         Fixed::RequestLength => Some(number(x.request_length)),
         Fixed::RequestTime => Some(Cow::Owned(seconds(x.lasted()))),
-        Fixed::RequestCompletion => Some(Cow::Borrowed(if x.client_gone { b"" } else { b"OK" })),
+        Fixed::RequestCompletion => {
+            let whole = x.ended.is_some() && !x.client_gone;
+            Some(Cow::Borrowed(if whole { b"OK" } else { b"" }))
+        }
         Fixed::RemoteUser => remote_user(x).map(Cow::Owned),
         Fixed::ProxyAddXForwardedFor => Some(Cow::Owned(forwarded_for(x))),
-        Fixed::Status => (x.response.status != 0).then(|| number(u64::from(x.response.status))),
+        Fixed::Status => Some(match x.response.status {
+            0 => Cow::Borrowed(b"000"),
+            status => number(u64::from(status)),
+        }),
         Fixed::BytesSent => Some(number(x.response.bytes_sent)),
         Fixed::BodyBytesSent => Some(number(x.response.body_bytes_sent)),
         _ => of_connection(x, name).or_else(|| of_upstream(x, name)).or_else(|| of_process(name)),
@@ -366,8 +438,9 @@ fn of_upstream(x: &Exchange, name: Fixed) -> Value<'_> {
         Fixed::UpstreamHeaderTime => time(|attempt| attempt.header_time),
         Fixed::UpstreamResponseTime => time(|attempt| attempt.response_time),
         Fixed::UpstreamBytesSent => count(|attempt| attempt.bytes.0),
-        Fixed::UpstreamBytesReceived | Fixed::UpstreamResponseLength => {
-            count(|attempt| attempt.bytes.1)
+        Fixed::UpstreamBytesReceived => count(|attempt| attempt.bytes.1),
+        Fixed::UpstreamResponseLength => {
+            count(|attempt| attempt.bytes.1.saturating_sub(attempt.head_bytes))
         }
         _ => None,
     }
@@ -387,6 +460,15 @@ pub fn protocol(x: &Exchange) -> &'static str {
 #[must_use]
 pub fn request_line(x: &Exchange) -> Vec<u8> {
     [x.head.method(), x.head.target(), protocol(x).as_bytes()].join(&b' ')
+}
+
+/// A name that no other request has, the same whenever it is asked for: nothing is kept.
+fn request_id(x: &Exchange) -> Vec<u8> {
+    static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| [RandomState::new(), RandomState::new()]);
+    let what = (x.serial, x.conn.serial, x.conn_requests, x.started_wall);
+    let [high, low] = [0, 1].map(|at| keys[at].hash_one(what));
+    format!("{high:016x}{low:016x}").into_bytes()
 }
 
 /// `X-Forwarded-For` with the client's address appended.

@@ -42,6 +42,8 @@ pub(crate) enum Op {
     Spawn(Co, i32),
     /// The end of any of these light threads.
     Join(Vec<usize>),
+    /// A light thread to end.
+    Kill(usize),
 }
 
 /// Messages a VM remembers to tell new errors from old ones.
@@ -88,7 +90,6 @@ pub(crate) struct Core {
     /// `ctx` tables of requests that are over, for the next ones.
     spare_ctx: RefCell<Vec<Ref>>,
     pending: RefCell<Option<Op>>,
-    kills: RefCell<Vec<usize>>,
     sockets: Rc<Sockets>,
     owner: RefCell<Weak<Owner>>,
     me: Weak<Self>,
@@ -124,7 +125,6 @@ impl Core {
             spare: RefCell::default(),
             spare_ctx: RefCell::default(),
             pending: RefCell::default(),
-            kills: RefCell::default(),
             sockets: Rc::default(),
             owner: RefCell::default(),
             watch,
@@ -209,15 +209,6 @@ impl Core {
     /// What the host function that just yielded waits for.
     pub(crate) fn take_pending(&self) -> Option<Op> {
         self.pending.borrow_mut().take()
-    }
-
-    /// Asks for the end of light thread `id`.
-    pub(crate) fn kill(&self, id: usize) {
-        self.kills.borrow_mut().push(id);
-    }
-
-    pub(crate) fn take_kills(&self) -> Vec<usize> {
-        std::mem::take(&mut self.kills.borrow_mut())
     }
 
     /// The sockets that Lua has handles of.

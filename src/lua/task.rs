@@ -17,7 +17,7 @@ use super::{
     core::{Core, Op},
     host::socket::Owner,
     raw::{
-        co::{Co, Resumed, Value},
+        co::{Co, LuaError, Resumed, Value},
         current::Phase,
     },
 };
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     core.set_owner(owner.as_ref());
     match co.resume(args, core, x.as_deref_mut(), phase) {
         Resumed::Done => Finish::Returned(co),
-        Resumed::Failed { message, traceback } => failed(core, message, traceback),
+        Resumed::Failed(error) => failed(core, error),
         waits => {
             let finish = Group::new(core, phase, owner).drive(co, waits, x.as_deref_mut()).await;
             if let Some(x) = x {
@@ -88,7 +88,7 @@ pub(crate) fn run_now(
 ) -> Result<Co, Failure> {
     match co.resume(args, core, x, phase) {
         Resumed::Done => Ok(co),
-        Resumed::Failed { message, traceback } => match failed(core, message, traceback) {
+        Resumed::Failed(error) => match failed(core, error) {
             Finish::Failed(failure) => Err(failure),
             _ => Err(no_waiting()),
         },
@@ -107,7 +107,8 @@ fn no_waiting() -> Failure {
     }
 }
 
-fn failed(core: &Core, message: String, traceback: String) -> Finish {
+fn failed(core: &Core, error: LuaError) -> Finish {
+    let LuaError { message, traceback, .. } = error;
     clean::after_failure(core);
     Finish::Failed(match core.watch().take_overrun() {
         // Where it ran away, not where the last `pcall` on the way gave up.
@@ -125,15 +126,21 @@ enum State {
     Waiting(Waiting),
     /// Waits for the end of one of these.
     Joining(Vec<usize>),
-    /// In the ready queue.
+    /// In the ready queue, or about to run.
     Ready,
+    /// Yielded; its turn comes after those who yielded before.
+    Yielded,
     /// Ended, with what `ngx.thread.wait` returns.
     Ended(Vec<Value>),
+    /// Ended or killed, and somebody has been told.
+    Gone,
 }
 
 struct Thread {
     id: usize,
     co: Co,
+    /// Who started it; nobody the main coroutine.
+    parent: Option<usize>,
     state: State,
 }
 
@@ -145,6 +152,7 @@ struct Group<'c> {
     owner: Option<Rc<Owner>>,
     threads: Vec<Thread>,
     ready: VecDeque<(usize, Vec<Value>)>,
+    yielded: VecDeque<usize>,
 }
 
 /// Whether the run goes on.
@@ -153,15 +161,34 @@ enum Step {
     End(Finish),
 }
 
+/// What an operation gives to the coroutine that asked for it.
+enum Answer {
+    /// It goes on at once with these values.
+    Now(Vec<Value>),
+    /// It waits.
+    Later,
+    /// It waits in the ready queue; this thread, which it started, runs first.
+    Behind(usize, Resumed),
+    /// The run is over.
+    End(Finish),
+}
+
 impl<'c> Group<'c> {
     fn new(core: &'c Rc<Core>, phase: Phase, owner: Option<Rc<Owner>>) -> Self {
-        Self { core, phase, owner, threads: Vec::new(), ready: VecDeque::new() }
+        Self {
+            core,
+            phase,
+            owner,
+            threads: Vec::new(),
+            ready: VecDeque::new(),
+            yielded: VecDeque::new(),
+        }
     }
 
     /// Goes on after the first resume of the main coroutine `co`, until all have ended.
     async fn drive(mut self, co: Co, first: Resumed, mut x: Option<&mut Exchange>) -> Finish {
         let main = co.id();
-        self.threads.push(Thread { id: main, co, state: State::Ready });
+        self.threads.push(Thread { id: main, co, parent: None, state: State::Ready });
         if let Step::End(finish) = self.after_resume(main, first, x.as_deref_mut()).await {
             return finish;
         }
@@ -172,7 +199,10 @@ impl<'c> Group<'c> {
                     return finish;
                 }
             }
-            if self.threads.iter().all(|thread| matches!(thread.state, State::Ended(_))) {
+            if self.next_yielded().await {
+                continue;
+            }
+            if self.threads.iter().all(|thread| thread.has_ended()) {
                 break;
             }
             if !self.threads.iter().any(|thread| matches!(thread.state, State::Waiting(_))) {
@@ -191,6 +221,24 @@ impl<'c> Group<'c> {
         }
     }
 
+    /// Gives the next one that yielded its turn, and everybody else a chance before.
+    async fn next_yielded(&mut self) -> bool {
+        if self.yielded.is_empty() {
+            return false;
+        }
+        tokio::task::yield_now().await;
+        let woken = poll_fn(|cx| Poll::Ready(self.poll_waiting(cx))).await;
+        if let Poll::Ready(woken) = woken {
+            self.ready.push_back(woken);
+        }
+        if let Some(id) = self.yielded.pop_front()
+            && self.thread(id).is_some_and(|thread| matches!(thread.state, State::Yielded))
+        {
+            self.wake(id, Vec::new());
+        }
+        true
+    }
+
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Vec<Value>)> {
         for thread in &mut self.threads {
             let State::Waiting(future) = &mut thread.state else { continue };
@@ -203,7 +251,7 @@ impl<'c> Group<'c> {
     }
 
     fn resume(&self, id: usize, values: &[Value], x: Option<&mut Exchange>) -> Option<Resumed> {
-        let thread = self.threads.iter().find(|thread| thread.id == id)?;
+        let thread = self.thread(id)?;
         if !matches!(thread.state, State::Ready) {
             return None;
         }
@@ -215,53 +263,35 @@ impl<'c> Group<'c> {
         Some(thread.co.resume(args, self.core, x, self.phase))
     }
 
+    /// Goes on with `id`, and with threads it starts, until all of them wait.
     async fn after_resume(
         &mut self,
-        id: usize,
+        mut id: usize,
         mut resumed: Resumed,
         mut x: Option<&mut Exchange>,
     ) -> Step {
         loop {
-            self.kill_asked();
             match resumed {
                 Resumed::Done => {
                     self.done(id);
                     return Step::Go;
                 }
-                Resumed::Failed { message, traceback } => {
-                    return self.raised(id, message, traceback);
-                }
+                Resumed::Failed(error) => return self.raised(id, error),
                 Resumed::Yielded => {
-                    self.set(id, State::Waiting(Box::pin(yielded())));
+                    self.set(id, State::Yielded);
+                    self.yielded.push_back(id);
                     return Step::Go;
                 }
                 Resumed::Waits => {}
             }
-            let values = match self.core.take_pending() {
-                None => return Step::Go,
-                Some(Op::Exit(code)) => return Step::End(Finish::Exited(code)),
-                Some(Op::Wait(future)) => {
-                    self.set(id, State::Waiting(future));
-                    return Step::Go;
-                }
-                Some(Op::Join(ids)) => {
-                    self.join(id, ids);
-                    return Step::Go;
-                }
-                Some(Op::HoldBody(room)) => match hold_body(x.as_deref_mut(), &room).await {
-                    Ok(held) => vec![Value::Bool(held)],
-                    Err(code) => return Step::End(Finish::Exited(code)),
-                },
-                Some(Op::ReadBody(room)) => match read_body(x.as_deref_mut(), &room).await {
-                    Ok(()) => vec![Value::Bool(true)],
-                    Err(code) => return Step::End(Finish::Exited(code)),
-                },
-                Some(Op::Spawn(co, args)) => {
-                    let (thread, step) = self.spawn(co, args, x.as_deref_mut());
-                    match step {
-                        Step::End(finish) => return Step::End(finish),
-                        Step::Go => thread,
-                    }
+            let Some(op) = self.core.take_pending() else { return Step::Go };
+            let values = match self.begin(id, op, x.as_deref_mut()).await {
+                Answer::Now(values) => values,
+                Answer::Later => return Step::Go,
+                Answer::End(finish) => return Step::End(finish),
+                Answer::Behind(child, first) => {
+                    (id, resumed) = (child, first);
+                    continue;
                 }
             };
             self.set(id, State::Ready);
@@ -272,44 +302,39 @@ impl<'c> Group<'c> {
         }
     }
 
-    /// Starts a light thread; its first resume is queued right behind the parent's.
-    fn spawn(&mut self, co: Co, args: i32, x: Option<&mut Exchange>) -> (Vec<Value>, Step) {
-        let id = co.id();
-        let object = Value::Ref(Rc::clone(co.anchor()));
-        let resumed = co.resume(args, self.core, x, self.phase);
-        self.threads.push(Thread { id, co, state: State::Ready });
-        let step = match resumed {
-            Resumed::Done => {
-                self.done(id);
-                Step::Go
+    /// Begins what `id` asked for.
+    async fn begin(&mut self, id: usize, op: Op, x: Option<&mut Exchange>) -> Answer {
+        match op {
+            Op::Exit(code) => Answer::End(Finish::Exited(code)),
+            Op::Wait(future) => {
+                self.set(id, State::Waiting(future));
+                Answer::Later
             }
-            Resumed::Failed { message, traceback } => self.raised(id, message, traceback),
-            Resumed::Yielded => {
-                self.set(id, State::Waiting(Box::pin(yielded())));
-                Step::Go
-            }
-            Resumed::Waits => match self.core.take_pending() {
-                Some(Op::Exit(code)) => Step::End(Finish::Exited(code)),
-                Some(Op::Wait(future)) => {
-                    self.set(id, State::Waiting(future));
-                    Step::Go
-                }
-                Some(Op::Join(ids)) => {
-                    self.join(id, ids);
-                    Step::Go
-                }
-                Some(Op::ReadBody(_) | Op::HoldBody(_) | Op::Spawn(..)) | None => {
-                    // A thread's first step may not read the body or start another one
-                    // before its parent went on; both are answered as an error.
-                    self.ready.push_back((
-                        id,
-                        vec![Value::Nil, Value::from("not possible before the parent continues")],
-                    ));
-                    Step::Go
-                }
+            Op::HoldBody(room) => match hold_body(x, &room).await {
+                Ok(held) => Answer::Now(vec![Value::Bool(held)]),
+                Err(code) => Answer::End(Finish::Exited(code)),
             },
-        };
-        (vec![object], step)
+            Op::ReadBody(room) => match read_body(x, &room).await {
+                Ok(()) => Answer::Now(vec![Value::Bool(true)]),
+                Err(code) => Answer::End(Finish::Exited(code)),
+            },
+            Op::Join(ids) => self.join(id, ids),
+            Op::Kill(thread) => Answer::Now(self.kill(thread)),
+            Op::Spawn(co, args) => {
+                let child = co.id();
+                let object = Value::Ref(Rc::clone(co.anchor()));
+                let first = co.resume(args, self.core, x, self.phase);
+                let parent = Some(id);
+                self.threads.push(Thread { id: child, co, parent, state: State::Ready });
+                self.set(id, State::Ready);
+                self.ready.push_front((id, vec![object]));
+                Answer::Behind(child, first)
+            }
+        }
+    }
+
+    fn thread(&self, id: usize) -> Option<&Thread> {
+        self.threads.iter().find(|thread| thread.id == id)
     }
 
     fn set(&mut self, id: usize, state: State) {
@@ -318,14 +343,20 @@ impl<'c> Group<'c> {
         }
     }
 
+    fn wake(&mut self, id: usize, values: Vec<Value>) {
+        self.set(id, State::Ready);
+        self.ready.push_back((id, values));
+    }
+
     /// Thread `id` returned: whoever joins it gets its results.
     fn done(&mut self, id: usize) {
-        let Some(thread) = self.threads.iter().find(|thread| thread.id == id) else { return };
-        let count = thread.co.count();
-        let is_main = self.threads.first().is_some_and(|main| main.id == id);
+        let Some(thread) = self.thread(id) else { return };
         let mut values = vec![Value::Bool(true)];
-        if !is_main {
-            values.extend((1..=count).map(|at| Value::Ref(Rc::new(thread.co.keep(at)))));
+        if thread.parent.is_some() {
+            let kept = (1..=thread.co.count()).map(|at| Value::Ref(Rc::new(thread.co.keep(at))));
+            values.extend(kept);
+            // An empty stack is what Lua calls dead.
+            thread.co.clear();
         }
         self.ended(id, values);
     }
@@ -333,60 +364,82 @@ impl<'c> Group<'c> {
     fn ended(&mut self, id: usize, values: Vec<Value>) {
         let joiner = self
             .threads
-            .iter_mut()
-            .find(|thread| matches!(&thread.state, State::Joining(ids) if ids.contains(&id)));
+            .iter()
+            .find(|thread| matches!(&thread.state, State::Joining(ids) if ids.contains(&id)))
+            .map(|joiner| joiner.id);
         match joiner {
             Some(joiner) => {
-                joiner.state = State::Ready;
-                let joiner = joiner.id;
-                self.ready.push_back((joiner, values));
-                self.set(
-                    id,
-                    State::Ended(vec![Value::Nil, Value::from("already waited or killed")]),
-                );
+                self.wake(joiner, values);
+                self.set(id, State::Gone);
             }
             None => self.set(id, State::Ended(values)),
         }
     }
 
     /// The main coroutine's error ends the run; a light thread's goes to who joins it.
-    fn raised(&mut self, id: usize, message: String, traceback: String) -> Step {
-        if self.threads.first().is_some_and(|main| main.id == id) {
-            return Step::End(failed(self.core, message, traceback));
+    fn raised(&mut self, id: usize, error: LuaError) -> Step {
+        if self.thread(id).is_none_or(|thread| thread.parent.is_none()) {
+            return Step::End(failed(self.core, error));
         }
-        let message = self.core.watch().take_overrun().map_or(message, |first| first.message);
+        let LuaError { mut message, mut value, .. } = error;
+        if let Some(first) = self.core.watch().take_overrun() {
+            value = Value::from(first.message.as_str());
+            message = first.message;
+        }
         self.core.env.log_lua(4, &format!("lua user thread aborted: {message}"));
-        self.ended(id, vec![Value::Bool(false), Value::Str(message.into_bytes())]);
+        self.ended(id, vec![Value::Bool(false), value]);
         Step::Go
     }
 
-    fn join(&mut self, id: usize, ids: Vec<usize>) {
-        let over = ids.iter().find_map(|wanted| {
-            let thread = self.threads.iter_mut().find(|thread| thread.id == *wanted)?;
+    fn join(&mut self, id: usize, ids: Vec<usize>) -> Answer {
+        for wanted in &ids {
+            let Some(thread) = self.threads.iter_mut().find(|thread| thread.id == *wanted) else {
+                return refused("attempt to wait on a coroutine that is not a user thread");
+            };
+            if thread.parent != Some(id) {
+                return refused("only the parent coroutine can wait on the thread");
+            }
             match &mut thread.state {
                 State::Ended(values) => {
-                    let waited = vec![Value::Nil, Value::from("already waited or killed")];
-                    Some(std::mem::replace(values, waited))
+                    let values = std::mem::take(values);
+                    thread.state = State::Gone;
+                    return Answer::Now(values);
                 }
-                _ => None,
+                State::Gone => {
+                    return Answer::Now(vec![Value::Nil, Value::from("already waited or killed")]);
+                }
+                _ => {}
             }
-        });
-        match over {
-            Some(values) => self.ready.push_back((id, values)),
-            None => self.set(id, State::Joining(ids)),
         }
+        self.set(id, State::Joining(ids));
+        Answer::Later
     }
 
-    fn kill_asked(&mut self) {
-        for id in self.core.take_kills() {
-            self.set(id, State::Ended(vec![Value::Nil, Value::from("killed")]));
+    /// What `ngx.thread.kill` returns; what the thread waited for is dropped.
+    fn kill(&mut self, id: usize) -> Vec<Value> {
+        let Some(thread) = self.threads.iter_mut().find(|thread| thread.id == id) else {
+            return vec![Value::Nil, Value::from("not user thread")];
+        };
+        if thread.parent.is_none() {
+            return vec![Value::Nil, Value::from("not user thread")];
+        }
+        match std::mem::replace(&mut thread.state, State::Gone) {
+            State::Ended(_) => vec![Value::Nil, Value::from("already terminated")],
+            State::Gone => vec![Value::Nil, Value::from("already waited or killed")],
+            _ => vec![Value::Num(1.0)],
         }
     }
 }
 
-async fn yielded() -> Vec<Value> {
-    tokio::task::yield_now().await;
-    Vec::new()
+impl Thread {
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_) | State::Gone)
+    }
+}
+
+/// An error for Lua to raise: the host function's caller knows the mark.
+fn refused(message: &str) -> Answer {
+    Answer::Now(vec![Value::Null, Value::from(message)])
 }
 
 /// Reads the body of the request; the code that the request ends with if that fails.

@@ -131,8 +131,15 @@ fn said(x: &mut Exchange) -> Verdict {
     if x.response.status == 0 {
         x.response.status = 200;
     }
-    x.response.origin = Origin::Gateway;
+    made(x);
     Verdict::Answer
+}
+
+/// The response is ours, and `header_filter` may change its head again.
+fn made(x: &mut Exchange) {
+    x.response.origin = Origin::Gateway;
+    x.response.head_fixed = false;
+    x.response.body_fixed = false;
 }
 
 /// `ngx.exit(code)`, as OpenResty has it: 0 ends the phase, a status ends the request.
@@ -152,7 +159,7 @@ fn exited(x: &mut Exchange, code: i32) -> Result<Verdict> {
         }
         _ => return Err(Kind::Plugin.into()),
     }
-    x.response.origin = Origin::Gateway;
+    made(x);
     Ok(Verdict::Answer)
 }
 

@@ -300,6 +300,7 @@ impl Attempt {
             header_time: None,
             response_time: None,
             bytes: (0, 0),
+            head_bytes: 0,
             started: now,
         }
     }

@@ -275,6 +275,9 @@ impl Attempt<'_> {
                     })?;
                 let Progress::Done(len) = progress else { break };
                 bytes::Buf::advance(buf, len);
+                if let Some(attempt) = x.upstream.attempts.last_mut() {
+                    attempt.head_bytes += len as u64;
+                }
                 if head.is_interim() && head.status() != 101 {
                     // We answered `Expect` ourselves; the final head follows.
                     head.clear();

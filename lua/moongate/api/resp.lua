@@ -1,13 +1,22 @@
 --- The response side of the `ngx` table: `header`, `resp`, `print`, `exit`, `arg`.
 -- @module moongate.api.resp
+local context = require("moongate.api.context")
 local host = require("moongate.host")
 local names = require("moongate.api.names")
 
 local concat = table.concat
+local canonical = names.canonical
 local dashed = names.dashed
+local disabled = context.disabled
 local error = error
+local find = string.find
+local format = string.format
+local gsub = string.gsub
 local headers_mt = names.headers_mt
+local needs_access = context.needs_access
 local null = host.json.null
+local pairs = pairs
+local phase = host.phase
 local select = select
 local setmetatable = setmetatable
 local tostring = tostring
@@ -21,20 +30,32 @@ local _M = {}
 
 local function get_header(_, name)
     if type(name) ~= "string" then
-        return nil
+        if type(name) ~= "number" then
+            return nil
+        end
+        name = tostring(name)
     end
     return host.resp_header(dashed(name))
 end
 
 
+-- The empty text and the empty list remove a header, as nil does.
 local function set_header(_, name, value)
     if type(name) ~= "string" then
-        error("bad header name: string expected, got " .. type(name), 2)
+        if type(name) ~= "number" then
+            error("bad header name: string expected, got " .. type(name), 2)
+        end
+        name = tostring(name)
     end
 
-    if type(value) == "table" then
+    if value == "" then
+        value = nil
+    elseif type(value) == "table" then
         if value[1] == nil then
             value = nil
+        elseif canonical(name) == "content-type" then
+            -- There is one at most.
+            value = tostring(value[#value])
         else
             local copy = {}
             for i = 1, #value do
@@ -62,6 +83,9 @@ function _M.add_header(name, value)
     end
 
     if type(value) == "table" then
+        if value[1] == nil then
+            error("invalid header value", 2)
+        end
         for i = 1, #value do
             host.resp_add_header(name, tostring(value[i]))
         end
@@ -72,15 +96,24 @@ end
 
 
 function _M.get_headers(max, raw)
+    if max ~= nil and type(max) ~= "number" then
+        error("bad argument #1 to 'get_headers' (number expected, got " .. type(max) .. ")", 2)
+    end
     local headers, err = host.resp_headers(max or HEADERS_MAX, raw)
     if not raw then
         setmetatable(headers, headers_mt)
     end
-    return headers, err
+    if err then
+        return headers, err
+    end
+    return headers
 end
 
 
 local function arg_get(_, index)
+    if phase() ~= "body_filter" then
+        error("API disabled in the current context", 2)
+    end
     if index ~= 1 and index ~= 2 then
         return nil
     end
@@ -94,20 +127,25 @@ end
 
 -- nil and "" both mean "send nothing for this chunk".
 local function arg_set(_, index, value)
+    if phase() ~= "body_filter" then
+        disabled(2)
+    end
     if index == 2 then
         host.set_eof(value and true or false)
         return
     end
     if index ~= 1 then
-        error("attempt to set ngx.arg[" .. tostring(index) .. "]", 2)
+        error("bad index: " .. tostring(index), 2)
     end
 
     if type(value) == "table" then
         host.set_chunk(_M.flatten(value))
     elseif value == nil or value == null then
         host.set_chunk(nil)
-    else
+    elseif type(value) == "string" or type(value) == "number" then
         host.set_chunk(tostring(value))
+    else
+        error("bad chunk data type: " .. type(value), 2)
     end
 end
 
@@ -116,27 +154,61 @@ end
 _M.arg = setmetatable({}, { __index = arg_get, __newindex = arg_set })
 
 
+-- The last place of an array; nil for a table with other keys.
+local function length_of(list)
+    local last = 0
+    for key in pairs(list) do
+        if type(key) ~= "number" or key < 1 or key % 1 ~= 0 then
+            return nil
+        end
+        if key > last then
+            last = key
+        end
+    end
+    return last
+end
+
+
+-- Appends a piece and those inside it. Returns what is wrong with it, if anything.
 local function collect(parts, value)
-    if type(value) == "table" then
-        for i = 1, #value do
-            collect(parts, value[i])
+    local kind = type(value)
+    if kind == "string" then
+        parts[#parts + 1] = value
+    elseif kind == "table" then
+        local last = length_of(value)
+        if not last then
+            return "non-array table found"
+        end
+        for i = 1, last do
+            local wrong = collect(parts, value[i])
+            if wrong then
+                return wrong
+            end
         end
     elseif value == null then
         parts[#parts + 1] = "null"
-    else
+    elseif kind == "number" or kind == "boolean" or kind == "nil" then
         parts[#parts + 1] = tostring(value)
+    else
+        return "bad data type " .. kind .. " found"
     end
-    return parts
 end
 
 
 --- Joins a nested array of pieces into one string.
+-- @treturn string|nil
+-- @treturn nil|string what is no piece
 function _M.flatten(value)
-    return concat(collect({}, value))
+    local parts = {}
+    local wrong = collect(parts, value)
+    if wrong then
+        return nil, wrong
+    end
+    return concat(parts)
 end
 
 
-local function body_of(...)
+local function body_of(name, ...)
     local count = select("#", ...)
     local first = ...
     if count == 1 and type(first) == "string" then
@@ -145,14 +217,23 @@ local function body_of(...)
 
     local parts = {}
     for i = 1, count do
-        collect(parts, (select(i, ...)))
+        local piece = (select(i, ...))
+        local wrong = collect(parts, piece)
+        if wrong then
+            if type(piece) ~= "table" then
+                wrong = "string, number, boolean, nil, ngx.null, or array table expected, but got "
+                        .. type(piece)
+            end
+            error("bad argument #" .. i .. " to '" .. name .. "' (" .. wrong .. ")", 3)
+        end
     end
     return concat(parts)
 end
 
 
 function _M.print(...)
-    local ok, err = host.print(body_of(...))
+    needs_access(2)
+    local ok, err = host.print(body_of("print", ...))
     if ok == nil and err then
         return nil, err
     end
@@ -161,7 +242,8 @@ end
 
 
 function _M.say(...)
-    local ok, err = host.print(body_of(...) .. "\n")
+    needs_access(2)
+    local ok, err = host.print(body_of("say", ...) .. "\n")
     if ok == nil and err then
         return nil, err
     end
@@ -169,17 +251,18 @@ function _M.say(...)
 end
 
 
-function _M.flush(wait)
-    local ok, err = host.flush(wait == true)
-    if ok == nil and err then
-        return nil, err
-    end
+--- The head stays as it is from now on; what was said leaves when the phase ends.
+function _M.flush()
+    needs_access(2)
+    host.fix_head()
     return 1
 end
 
 
+--- As `flush`: the head leaves with the body.
 function _M.send_headers()
-    host.headers_send()
+    needs_access(2)
+    host.fix_head()
     return 1
 end
 
@@ -188,11 +271,35 @@ function _M.exit(code)
     if type(code) ~= "number" then
         error("bad argument #1 to 'exit' (number expected, got " .. type(code) .. ")", 2)
     end
+    local now = phase()
+    if now == "body_filter" or now == "log" or now == "init_worker" then
+        disabled(2)
+    end
+    if now == "header_filter" and code == 0 then
+        return
+    end
     return host.exit(code)
 end
 
 
-function _M.redirect(uri, status)
+local function check_redirect(uri)
+    local at = find(uri, "[%c]")
+    if at then
+        local shown = gsub(uri, "%c", function(byte)
+            return format("\\x%02X", byte:byte())
+        end)
+        error(format('unsafe byte "0x%02x" in redirect uri "%s"', uri:byte(at), shown), 3)
+    end
+end
+
+
+function _M.redirect(...)
+    local count = select("#", ...)
+    if count ~= 1 and count ~= 2 then
+        error("expecting one or two arguments", 2)
+    end
+    needs_access(2)
+    local uri, status = ...
     if type(uri) ~= "string" then
         error("bad argument #1 to 'redirect' (string expected, got " .. type(uri) .. ")", 2)
     end
@@ -205,6 +312,7 @@ function _M.redirect(uri, status)
     if host.headers_sent() then
         error("attempt to call ngx.redirect after sending out the headers", 2)
     end
+    check_redirect(uri)
     host.resp_set_header("Location", uri)
     return host.exit(status)
 end

@@ -66,7 +66,10 @@ end
 
 --- A text as MySQL takes it, with its quotes.
 function _M.quote_sql_str(value)
-    local text = value == nil and "" or tostring(value)
+    if type(value) ~= "string" and type(value) ~= "number" then
+        error("bad argument #1 to 'quote_sql_str' (string expected, got " .. type(value) .. ")", 2)
+    end
+    local text = tostring(value)
     if find(text, SQL_SPECIAL) then
         text = gsub(text, SQL_SPECIAL, SQL_ESCAPES)
     end

@@ -50,6 +50,27 @@ function _M.get_request()
 end
 
 
+-- Where a table of references keeps the first free place; nil before there was one.
+local FREE = 0
+
+
+--- Keeps a value in a table and names its place; nil is kept nowhere.
+-- @treturn number the place, -1 for nil
+function _M.ref_in_table(refs, value)
+    if value == nil then
+        return -1
+    end
+    local place = refs[FREE]
+    if place and place ~= 0 then
+        refs[FREE] = refs[place]
+    else
+        place = #refs + 1
+    end
+    refs[place] = value
+    return place
+end
+
+
 --- Names of subsystems this one is; OpenResty's own modules ask before they load.
 function _M.allows_subsystem()
     return true

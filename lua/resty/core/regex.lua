@@ -7,6 +7,11 @@ local compile = host.re.compile
 local _M = { version = "0.1.28" }
 
 
+--- Accepted for compatibility: a result has the room it needs.
+function _M.set_buf_grow_ratio()
+end
+
+
 --- Compiles a pattern.
 -- @tparam string pattern
 -- @tparam[opt] string options

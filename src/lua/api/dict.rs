@@ -66,18 +66,18 @@ fn methods(lua: &Lua) -> mlua::Result<Table> {
     host_function(lua, t, "get", get)?;
     host_function(lua, t, "get_stale", get_stale)?;
     host_function(lua, t, "incr", incr)?;
-    host_function(lua, t, "set", |frame| store(frame, "set", Dict::set))?;
-    host_function(lua, t, "safe_set", |frame| store(frame, "safe_set", Dict::safe_set))?;
-    host_function(lua, t, "add", |frame| store(frame, "add", Dict::add))?;
-    host_function(lua, t, "safe_add", |frame| store(frame, "safe_add", Dict::safe_add))?;
-    host_function(lua, t, "replace", |frame| store(frame, "replace", Dict::replace))?;
+    host_function(lua, t, "set", |frame| store(frame, true, Dict::set))?;
+    host_function(lua, t, "safe_set", |frame| store(frame, true, Dict::safe_set))?;
+    host_function(lua, t, "add", |frame| store(frame, false, Dict::add))?;
+    host_function(lua, t, "safe_add", |frame| store(frame, false, Dict::safe_add))?;
+    host_function(lua, t, "replace", |frame| store(frame, false, Dict::replace))?;
     host_function(lua, t, "delete", delete)?;
     host_function(lua, t, "ttl", ttl)?;
     host_function(lua, t, "expire", expire)?;
-    host_function(lua, t, "lpush", |frame| push(frame, "lpush", Dict::lpush))?;
-    host_function(lua, t, "rpush", |frame| push(frame, "rpush", Dict::rpush))?;
-    host_function(lua, t, "lpop", |frame| pop(frame, "lpop", Dict::lpop))?;
-    host_function(lua, t, "rpop", |frame| pop(frame, "rpop", Dict::rpop))?;
+    host_function(lua, t, "lpush", |frame| push(frame, Dict::lpush))?;
+    host_function(lua, t, "rpush", |frame| push(frame, Dict::rpush))?;
+    host_function(lua, t, "lpop", |frame| pop(frame, Dict::lpop))?;
+    host_function(lua, t, "rpop", |frame| pop(frame, Dict::rpop))?;
     host_function(lua, t, "llen", llen)?;
     host_function(lua, t, "flush_all", flush_all)?;
     host_function(lua, t, "flush_expired", flush_expired)?;
@@ -91,8 +91,17 @@ fn now_ms() -> u64 {
     u64::try_from(clock::wall().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn own<'f>(frame: &Frame<'f>, method: &str) -> Result<&'f Dict, Raise> {
-    frame.need_object::<Shared>(1, method).map(|shared| &*shared.0)
+fn own<'f>(frame: &Frame<'f>) -> Result<&'f Dict, Raise> {
+    let shared = frame.object::<Shared>(1).ok_or_else(|| Raise::new("bad \"zone\" argument"))?;
+    Ok(&shared.0)
+}
+
+/// A bound given as argument 2; `default` if there is none.
+fn bound(frame: &Frame<'_>, method: &str, default: f64) -> Result<usize, Raise> {
+    if frame.is_nil(2) {
+        return Ok(default as usize);
+    }
+    Ok(frame.need_num(2, method)?.max(0.0) as usize)
 }
 
 /// Pushes nil and the message.
@@ -106,10 +115,9 @@ fn fail(frame: &mut Frame<'_>, message: &str) -> Called {
 /// empty or overlong key is answered here.
 fn on_key(
     frame: &mut Frame<'_>,
-    method: &str,
     then: impl FnOnce(&mut Frame<'_>, &Dict, &[u8]) -> Called,
 ) -> Called {
-    let dict = own(frame, method)?;
+    let dict = own(frame)?;
     if frame.is_nil(2) {
         return fail(frame, "nil key");
     }
@@ -152,7 +160,7 @@ fn milliseconds(frame: &Frame<'_>, at: i32) -> Result<Option<u64>, Raise> {
 }
 
 fn get(frame: &mut Frame<'_>) -> Called {
-    on_key(frame, "get", |frame, dict, key| match dict.get(key, now_ms()) {
+    on_key(frame, |frame, dict, key| match dict.get(key, now_ms()) {
         Ok(None) => {
             frame.push_nil();
             ONE
@@ -170,7 +178,7 @@ fn get(frame: &mut Frame<'_>) -> Called {
 }
 
 fn get_stale(frame: &mut Frame<'_>) -> Called {
-    on_key(frame, "get_stale", |frame, dict, key| match dict.get_stale(key, now_ms()) {
+    on_key(frame, |frame, dict, key| match dict.get_stale(key, now_ms()) {
         Ok(None) => {
             frame.push_nil();
             ONE
@@ -188,14 +196,23 @@ fn get_stale(frame: &mut Frame<'_>) -> Called {
     })
 }
 
+/// What an entry that must be stored cannot be.
+const NIL_VALUE: &str = "attempt to add or replace nil values";
+
 type Store = fn(&Dict, &[u8], Put<'_>, Life, u64) -> Outcome<()>;
 
 /// `store(key, value, seconds, flags)`
-fn store(frame: &mut Frame<'_>, method: &str, write: Store) -> Called {
+fn store(frame: &mut Frame<'_>, removes: bool, write: Store) -> Called {
     let ttl_ms = milliseconds(frame, 4)?.unwrap_or(0);
     let flags = frame.num(5).map_or(0, |flags| flags as i64 as u32);
-    on_key(frame, method, |frame, dict, key| match put_of(frame, 3) {
+    on_key(frame, |frame, dict, key| match put_of(frame, 3) {
         None => fail(frame, DictError::BadValueType.as_str()),
+        Some(Put::Nil) if !removes => {
+            frame.push_bool(false);
+            frame.push_str(NIL_VALUE.as_bytes());
+            frame.push_bool(false);
+            Ok(End::Return(3))
+        }
         Some(value) => {
             let outcome = write(dict, key, value, Life { ttl_ms, flags }, now_ms());
             push_stored(frame, outcome)
@@ -214,7 +231,7 @@ fn push_stored(frame: &mut Frame<'_>, outcome: Outcome<()>) -> Called {
 }
 
 fn delete(frame: &mut Frame<'_>) -> Called {
-    on_key(frame, "delete", |frame, dict, key| {
+    on_key(frame, |frame, dict, key| {
         push_stored(frame, dict.set(key, Put::Nil, Life::default(), now_ms()))
     })
 }
@@ -245,7 +262,7 @@ fn increment(frame: &Frame<'_>) -> Result<(f64, Option<Init>), Raise> {
 /// `incr(key, delta, init, init_ttl)`
 fn incr(frame: &mut Frame<'_>) -> Called {
     let (delta, init) = increment(frame)?;
-    on_key(frame, "incr", |frame, dict, key| {
+    on_key(frame, |frame, dict, key| {
         let outcome = dict.incr(key, delta, init, now_ms());
         match outcome.result {
             Ok(value) => frame.push_num(value),
@@ -264,7 +281,7 @@ fn incr(frame: &mut Frame<'_>) -> Called {
 /// seconds the counter still lives, 0 for ever. Returns both, or nil and why not.
 fn count(frame: &mut Frame<'_>) -> Called {
     let (delta, init) = increment(frame)?;
-    on_key(frame, "count", |frame, dict, key| match dict.count(key, delta, init, now_ms()).result {
+    on_key(frame, |frame, dict, key| match dict.count(key, delta, init, now_ms()).result {
         Ok((value, ttl_ms)) => {
             frame.push_num(value);
             frame.push_num(ttl_ms as f64 / 1000.0);
@@ -275,7 +292,7 @@ fn count(frame: &mut Frame<'_>) -> Called {
 }
 
 fn ttl(frame: &mut Frame<'_>) -> Called {
-    on_key(frame, "ttl", |frame, dict, key| match dict.ttl(key, now_ms()) {
+    on_key(frame, |frame, dict, key| match dict.ttl(key, now_ms()) {
         Ok(ttl_ms) => {
             frame.push_num(ttl_ms as f64 / 1000.0);
             ONE
@@ -288,7 +305,7 @@ fn expire(frame: &mut Frame<'_>) -> Called {
     let Some(ttl_ms) = milliseconds(frame, 3)? else {
         return Err(Raise::new("bad \"exptime\" argument"));
     };
-    on_key(frame, "expire", |frame, dict, key| match dict.expire(key, ttl_ms, now_ms()) {
+    on_key(frame, |frame, dict, key| match dict.expire(key, ttl_ms, now_ms()) {
         Ok(()) => {
             frame.push_bool(true);
             ONE
@@ -300,8 +317,11 @@ fn expire(frame: &mut Frame<'_>) -> Called {
 type Push = fn(&Dict, &[u8], Put<'_>, u64) -> Outcome<usize>;
 type Pop = fn(&Dict, &[u8], u64) -> Result<Option<dict::Value>, DictError>;
 
-fn push(frame: &mut Frame<'_>, method: &str, push: Push) -> Called {
-    on_key(frame, method, |frame, dict, key| match put_of(frame, 3) {
+fn push(frame: &mut Frame<'_>, push: Push) -> Called {
+    if frame.count() < 3 {
+        return Err(Raise(format!("expecting 3 arguments, but only seen {}", frame.count())));
+    }
+    on_key(frame, |frame, dict, key| match put_of(frame, 3) {
         None => fail(frame, DictError::BadValueType.as_str()),
         Some(item) => push_len(frame, push(dict, key, item, now_ms()).result),
     })
@@ -315,8 +335,8 @@ fn push_len(frame: &mut Frame<'_>, len: Result<usize, DictError>) -> Called {
     ONE
 }
 
-fn pop(frame: &mut Frame<'_>, method: &str, pop: Pop) -> Called {
-    on_key(frame, method, |frame, dict, key| {
+fn pop(frame: &mut Frame<'_>, pop: Pop) -> Called {
+    on_key(frame, |frame, dict, key| {
         match pop(dict, key, now_ms()) {
             Ok(Some(item)) => push_value(frame, &item),
             Ok(None) => frame.push_nil(),
@@ -327,24 +347,24 @@ fn pop(frame: &mut Frame<'_>, method: &str, pop: Pop) -> Called {
 }
 
 fn llen(frame: &mut Frame<'_>) -> Called {
-    on_key(frame, "llen", |frame, dict, key| push_len(frame, dict.llen(key, now_ms())))
+    on_key(frame, |frame, dict, key| push_len(frame, dict.llen(key, now_ms())))
 }
 
 fn flush_all(frame: &mut Frame<'_>) -> Called {
-    own(frame, "flush_all")?.flush_all();
+    own(frame)?.flush_all();
     Ok(End::Return(0))
 }
 
 fn flush_expired(frame: &mut Frame<'_>) -> Called {
-    let dict = own(frame, "flush_expired")?;
-    let max = frame.num(2).map_or(0, |max| max.max(0.0) as usize);
+    let dict = own(frame)?;
+    let max = bound(frame, "flush_expired", 0.0)?;
     frame.push_num(dict.flush_expired(max, now_ms()) as f64);
     ONE
 }
 
 fn get_keys(frame: &mut Frame<'_>) -> Called {
-    let dict = own(frame, "get_keys")?;
-    let max = frame.num(2).unwrap_or(KEYS_MAX_DEFAULT).max(0.0) as usize;
+    let dict = own(frame)?;
+    let max = bound(frame, "get_keys", KEYS_MAX_DEFAULT)?;
     let keys = dict.get_keys(max, now_ms());
     frame.push_table(keys.len(), 0);
     for (key, at) in keys.iter().zip(1..) {
@@ -355,13 +375,13 @@ fn get_keys(frame: &mut Frame<'_>) -> Called {
 }
 
 fn capacity(frame: &mut Frame<'_>) -> Called {
-    let dict = own(frame, "capacity")?;
+    let dict = own(frame)?;
     frame.push_num(dict.capacity() as f64);
     ONE
 }
 
 fn free_space(frame: &mut Frame<'_>) -> Called {
-    let dict = own(frame, "free_space")?;
+    let dict = own(frame)?;
     frame.push_num(dict.free_space() as f64);
     ONE
 }

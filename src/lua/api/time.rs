@@ -2,7 +2,7 @@
 
 use mlua::{Function, Lua, LuaString, Table, Value};
 
-use super::{bad_argument, number_of, type_name};
+use super::{number_of, raise};
 use crate::{
     clock,
     lua::raw::{frame::Outcome, state::host_function},
@@ -28,21 +28,17 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host_function(lua, &table, "update", |_| Ok(Outcome::Return(0)))?;
     table.raw_set(
         "http_time",
-        lua.create_function(|lua, seconds: Value| {
-            Ok(http_time(seconds_arg(lua, &seconds, "http_time")?))
-        })?,
+        lua.create_function(|lua, seconds: Value| Ok(http_time(seconds_arg(lua, &seconds)?)))?,
     )?;
     table.raw_set(
         "cookie_time",
-        lua.create_function(|lua, seconds: Value| {
-            Ok(cookie_time(seconds_arg(lua, &seconds, "cookie_time")?))
-        })?,
+        lua.create_function(|lua, seconds: Value| Ok(cookie_time(seconds_arg(lua, &seconds)?)))?,
     )?;
     table.raw_set(
         "parse_http_time",
         lua.create_function(|lua, text: Value| {
             let Value::String(text) = text else {
-                return Err(bad_argument(lua, 1, "parse_http_time", "string argument only"));
+                return Err(raise(lua, "string argument only"));
             };
             // nginx cannot tell the last second of 1969 from a failure.
             let seconds = parse_http_time(&text.as_bytes()).filter(|seconds| *seconds != -1);
@@ -76,15 +72,12 @@ fn local_times(lua: &Lua, table: &Table) -> mlua::Result<()> {
     table.raw_set("today", today)
 }
 
-fn seconds_arg(lua: &Lua, seconds: &Value, function: &str) -> mlua::Result<i64> {
+fn seconds_arg(lua: &Lua, seconds: &Value) -> mlua::Result<i64> {
     match seconds {
         Value::Integer(_) | Value::Number(_) => {
             Ok(number_of(lua, seconds).map_or(0, |seconds| seconds as i64))
         }
-        other => {
-            let why = format!("number expected, got {}", type_name(other));
-            Err(bad_argument(lua, 1, function, &why))
-        }
+        _ => Err(raise(lua, "number argument only")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::{NONE, ONE, push_failure, push_option, socket::Owner};
+use super::{NONE, ONE, push_failure, socket::Owner};
 use crate::{
     log::error_log,
     lua::{
@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Bytes of lines that one worker keeps for `ngx.errlog`; APISIX's `lua_capture_error_log`.
+const CAPTURE_BYTES_MAX: usize = 10 << 20;
+
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let state = core.state();
     state.host_function(table, "phase", phase)?;
@@ -24,6 +27,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "exit", exit)?;
     state.host_function(table, "log", log)?;
     state.host_function(table, "log_level", log_level)?;
+    state.host_function(table, "log_capture", log_capture)?;
+    state.host_function(table, "log_captured", log_captured)?;
     state.host_function(table, "ngx_ctx", ngx_ctx)?;
     state.host_function(table, "set_ctx", set_ctx)?;
     state.host_function(table, "get_ctx", get_ctx)?;
@@ -35,7 +40,6 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "worker_id", worker_id)?;
     state.host_function(table, "worker_count", worker_count)?;
     state.host_function(table, "exiting", exiting)?;
-    state.host_function(table, "flush", flush)?;
     table.raw_set("pid", core.lua().create_function(|_, ()| Ok(std::process::id()))?)?;
     let prefix = core.env.settings.prefix.to_string_lossy().into_owned();
     table.raw_set("prefix", core.lua().create_function(move |_, ()| Ok(prefix.clone()))?)?;
@@ -98,6 +102,33 @@ fn log(frame: &mut Frame<'_>) -> Called {
 
 fn log_level(frame: &mut Frame<'_>) -> Called {
     frame.push_num(f64::from(error_log::level() as u8));
+    ONE
+}
+
+/// `log_capture(level)`: this worker's lines up to `level` are kept for `log_captured`.
+fn log_capture(frame: &mut Frame<'_>) -> Called {
+    #[allow(clippy::cast_possible_truncation)] // Saturates; what is no level is refused.
+    let level = frame.need_num(1, "log_capture")? as i64;
+    let level = error_log::Level::from_number(level).ok_or_else(|| Raise::new("bad log level"))?;
+    if !error_log::set_capture_level(level) {
+        error_log::capture(level, CAPTURE_BYTES_MAX);
+    }
+    NONE
+}
+
+/// `log_captured(max)`: the oldest lines kept, taken out: level, time, line, level, and so on.
+fn log_captured(frame: &mut Frame<'_>) -> Called {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let lines = error_log::take_captured(frame.need_num(1, "log_captured")? as usize);
+    frame.push_table(lines.len() * 3, 0);
+    for (line, at) in lines.iter().zip(0..) {
+        frame.push_num(f64::from(line.level as u8));
+        frame.set_index(at * 3 + 1);
+        frame.push_num(line.time);
+        frame.set_index(at * 3 + 2);
+        frame.push_str(&line.line);
+        frame.set_index(at * 3 + 3);
+    }
     ONE
 }
 
@@ -192,10 +223,7 @@ fn timer_counts(frame: &mut Frame<'_>) -> Called {
 
 fn thread_spawn(frame: &mut Frame<'_>) -> Called {
     if frame.kind(1) != Kind::Function {
-        return Err(Raise(format!(
-            "bad argument #1 to 'spawn' (function expected, got {})",
-            frame.type_name(1)
-        )));
+        return Err(Raise::new("bad argument #1 to 'spawn' (Lua function expected)"));
     }
     let core = frame.core()?;
     let co = core.coroutine();
@@ -204,8 +232,17 @@ fn thread_spawn(frame: &mut Frame<'_>) -> Called {
     Ok(Outcome::Yield)
 }
 
+/// The coroutine at `at`; raises for anything else.
+fn need_thread(frame: &Frame<'_>, at: i32, function: &str) -> Result<usize, Raise> {
+    frame
+        .thread(at)
+        .ok_or_else(|| Raise(format!("bad argument #{at} to '{function}' (lua thread expected)")))
+}
+
+/// The results of a thread; null and why if these coroutines cannot be waited for.
 fn thread_wait(frame: &mut Frame<'_>) -> Called {
-    let threads: Vec<usize> = (1..=frame.count()).filter_map(|at| frame.thread(at)).collect();
+    let threads: Vec<usize> =
+        (1..=frame.count()).map(|at| need_thread(frame, at, "wait")).collect::<Result<_, _>>()?;
     if threads.is_empty() {
         return Err(Raise::new("at least one coroutine should be specified"));
     }
@@ -214,12 +251,9 @@ fn thread_wait(frame: &mut Frame<'_>) -> Called {
 }
 
 fn thread_kill(frame: &mut Frame<'_>) -> Called {
-    let Some(thread) = frame.thread(1) else {
-        return push_failure(frame, "no thread to kill");
-    };
-    frame.core()?.kill(thread);
-    frame.push_bool(true);
-    ONE
+    let thread = need_thread(frame, 1, "kill")?;
+    frame.core()?.suspend(Op::Kill(thread));
+    Ok(Outcome::Yield)
 }
 
 fn worker_id(frame: &mut Frame<'_>) -> Called {
@@ -238,9 +272,4 @@ fn exiting(frame: &mut Frame<'_>) -> Called {
     let core = frame.core()?;
     frame.push_bool(core.retired.get() || core.env.exiting.get());
     ONE
-}
-
-/// Responses made in Lua are sent when the phase ends; nothing is to be flushed before.
-fn flush(frame: &mut Frame<'_>) -> Called {
-    push_option(frame, Some(b"ok"))
 }

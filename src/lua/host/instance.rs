@@ -1,4 +1,4 @@
-//! The identity of this gateway, and small things of a request: `ngx.eof`, `ngx.ctx = {}`.
+//! The identity of this gateway, and a small thing of a request: `ngx.ctx = {}`.
 
 use std::{
     fs::{self, OpenOptions},
@@ -22,15 +22,8 @@ const ID_CHARS_MAX: usize = 64;
 
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let state = core.state();
-    state.host_function(table, "eof", eof)?;
     state.host_function(table, "set_ngx_ctx", set_ngx_ctx)?;
     state.host_function(table, "instance_id", instance_id)
-}
-
-/// An answer made in Lua is complete when its phase ends; there is nothing to end earlier.
-fn eof(frame: &mut Frame<'_>) -> Called {
-    frame.exchange()?;
-    NONE
 }
 
 /// `ngx.ctx = {…}`.

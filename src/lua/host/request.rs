@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{NONE, ONE, push_failure, push_fields, push_option};
 use crate::{
     exchange::{Exchange, body::Room, vars},
-    fields::Fields,
+    fields::{self, Fields},
     lua::{
         core::{Core, Op},
         raw::frame::{Called, Frame, Kind, Outcome, Raise},
@@ -25,6 +25,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let state = core.state();
     state.host_function(table, "var_get", var_get)?;
     state.host_function(table, "var_set", var_set)?;
+    state.host_function(table, "ngx_var_set", ngx_var_set)?;
     state.host_function(table, "req_method", req_method)?;
     state.host_function(table, "req_set_method", req_set_method)?;
     state.host_function(table, "req_http_version", req_http_version)?;
@@ -40,6 +41,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_set_args", req_set_args)?;
     state.host_function(table, "req_read_body", req_read_body)?;
     state.host_function(table, "req_body", req_body)?;
+    state.host_function(table, "req_body_read", req_body_read)?;
     state.host_function(table, "req_set_body", req_set_body)?;
     state.host_function(table, "req_set_body_file", req_set_body_file)?;
     state.host_function(table, "req_set_buffering", req_set_buffering)?;
@@ -57,6 +59,7 @@ fn var_get(frame: &mut Frame<'_>) -> Called {
     push_option(frame, value.as_deref())
 }
 
+/// `ctx.var.NAME = value`: whatever the name, later reads see the value.
 fn var_set(frame: &mut Frame<'_>) -> Called {
     let name = frame.need_str(1, "var_set")?;
     let value = frame.str(2);
@@ -64,10 +67,36 @@ fn var_set(frame: &mut Frame<'_>) -> Called {
     match name {
         b"args" | b"query_string" => set_args(x, value.unwrap_or_default()),
         b"request_method" | b"request" | b"http_host" | b"status" | b"document_uri" => {
-            let name = String::from_utf8_lossy(name);
-            return Err(Raise(format!("variable \"{name}\" not changeable")));
+            return Err(not_changeable(name));
         }
         _ => x.set_var(name, value),
+    }
+    NONE
+}
+
+fn not_changeable(name: &[u8]) -> Raise {
+    Raise(format!("variable \"{}\" not changeable", String::from_utf8_lossy(name)))
+}
+
+/// `ngx.var.NAME = value`: what shows the request stays as it is.
+fn ngx_var_set(frame: &mut Frame<'_>) -> Called {
+    let name = frame.need_str(1, "var_set")?;
+    let value = frame.str(2);
+    let x = frame.exchange()?;
+    if name == b"args" {
+        set_args(x, value.unwrap_or_default());
+        return NONE;
+    }
+    match vars::writable(name) {
+        vars::Writable::Yes => x.set_var(&name.to_ascii_lowercase(), value),
+        vars::Writable::Shown => return Err(not_changeable(name)),
+        vars::Writable::Derived => {
+            return Err(Raise(format!(
+                "variable \"{0}\" not found for writing; maybe it is a built-in variable that is \
+                 not changeable: \"{0}\" shows a part of the request",
+                String::from_utf8_lossy(name)
+            )));
+        }
     }
     NONE
 }
@@ -210,7 +239,24 @@ fn without_controls(value: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     clean.into()
 }
 
-/// Sets or adds a field; a name that is no header name raises.
+/// A header name as it is written: what cannot stand in one is percent-encoded, as OpenResty
+/// does it.
+fn name_bytes(name: &str) -> Cow<'_, [u8]> {
+    if fields::is_token(name.as_bytes()) {
+        return name.as_bytes().into();
+    }
+    let mut clean = Vec::with_capacity(name.len() + 8);
+    for byte in name.bytes() {
+        if fields::is_token(&[byte]) {
+            clean.push(byte);
+        } else {
+            clean.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    clean.into()
+}
+
+/// Sets or adds a field; an empty name raises.
 pub(super) fn put(
     fields: &mut Fields,
     name: &str,
@@ -218,7 +264,8 @@ pub(super) fn put(
     replace: bool,
 ) -> Result<(), Raise> {
     let value = without_controls(value);
-    let done = if replace { fields.set(name, value) } else { fields.add(name, value) };
+    let bytes = name_bytes(name);
+    let done = if replace { fields.set(bytes, value) } else { fields.add(bytes, value) };
     done.map_err(|error| Raise(format!("bad header '{}': {error:?}", name.escape_debug())))
 }
 
@@ -295,6 +342,14 @@ fn req_body(frame: &mut Frame<'_>) -> Called {
     }
     let body = x.body.held.clone();
     push_option(frame, body.as_deref().filter(|body| !body.is_empty()))
+}
+
+/// Whether the body was read, or there is none to read.
+fn req_body_read(frame: &mut Frame<'_>) -> Called {
+    let body = &frame.exchange()?.body;
+    let read = !body.present || body.held.is_some() || body.file.is_some();
+    frame.push_bool(read);
+    ONE
 }
 
 fn req_set_body(frame: &mut Frame<'_>) -> Called {

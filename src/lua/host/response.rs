@@ -4,12 +4,15 @@ use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{NONE, ONE, push_fields, push_option, request};
+use super::{NONE, ONE, push_failure, push_fields, push_option, request};
 use crate::{
     exchange::{Exchange, Origin},
     lua::{
         core::Core,
-        raw::frame::{Called, Frame, Kind, Outcome, Raise},
+        raw::{
+            current::Phase,
+            frame::{Called, Frame, Kind, Outcome, Raise},
+        },
     },
 };
 
@@ -25,6 +28,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "resp_source", resp_source)?;
     state.host_function(table, "log_facts", log_facts)?;
     state.host_function(table, "headers_sent", headers_sent)?;
+    state.host_function(table, "fix_head", fix_head)?;
+    state.host_function(table, "eof", eof)?;
     state.host_function(table, "print", print)?;
     state.host_function(table, "chunk", chunk)?;
     state.host_function(table, "set_chunk", set_chunk)?;
@@ -42,13 +47,9 @@ fn resp_set_status(frame: &mut Frame<'_>) -> Called {
     if !(100.0..=999.0).contains(&status) {
         return Err(Raise(format!("invalid response status: {status}")));
     }
+    let phase = frame.phase();
     let x = frame.exchange()?;
-    if x.response.head_sent {
-        crate::lua::env::Env::log_request(
-            4,
-            x,
-            "[lua] attempt to set ngx.status after sending out response headers",
-        );
+    if is_late(x, phase, "ngx.status") {
         return NONE;
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked above.
@@ -56,6 +57,17 @@ fn resp_set_status(frame: &mut Frame<'_>) -> Called {
         x.response.status = status as u16;
     }
     NONE
+}
+
+/// Whether the head cannot be changed any more, which is logged. A body filter is too late, also
+/// where the head still waits for the first piece of the body.
+fn is_late(x: &mut Exchange, phase: Phase, what: &str) -> bool {
+    let late = x.response.head_sent || x.response.head_fixed || phase == Phase::BodyFilter;
+    if late {
+        let line = format!("[lua] attempt to set {what} after sending out response headers");
+        crate::lua::env::Env::log_request(4, x, &line);
+    }
+    late
 }
 
 fn name_of<'f>(frame: &Frame<'f>) -> Result<&'f str, Raise> {
@@ -113,7 +125,11 @@ fn resp_set_header(frame: &mut Frame<'_>) -> Called {
         Kind::None | Kind::Nil => Vec::new(),
         _ => vec![request::scalar(frame, 2).into_owned()],
     };
+    let phase = frame.phase();
     let x = frame.exchange()?;
+    if is_late(x, phase, "ngx.header.HEADER") {
+        return NONE;
+    }
     if name.eq_ignore_ascii_case("content-length") {
         x.response.length =
             values.first().and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
@@ -143,10 +159,28 @@ fn resp_add_header(frame: &mut Frame<'_>) -> Called {
     } else {
         vec![request::scalar(frame, 2).into_owned()]
     };
+    let phase = frame.phase();
     let x = frame.exchange()?;
+    if is_late(x, phase, "ngx.header.HEADER") {
+        return NONE;
+    }
     for value in &values {
         request::put(&mut x.response.fields, name, value, false)?;
     }
+    NONE
+}
+
+/// The head stays as it is: who asks next is told that it has been sent.
+fn fix_head(frame: &mut Frame<'_>) -> Called {
+    frame.exchange()?.response.head_fixed = true;
+    NONE
+}
+
+/// So does the body. Both leave when the phase ends.
+fn eof(frame: &mut Frame<'_>) -> Called {
+    let response = &mut frame.exchange()?.response;
+    response.head_fixed = true;
+    response.body_fixed = true;
     NONE
 }
 
@@ -155,7 +189,7 @@ fn resp_add_header(frame: &mut Frame<'_>) -> Called {
 fn resp_set_numbers(frame: &mut Frame<'_>) -> Called {
     let count = frame.count();
     let fields = match frame.exchange()? {
-        x if x.response.head_sent => {
+        x if x.response.head_sent || x.response.head_fixed => {
             frame.push_bool(false);
             return ONE;
         }
@@ -241,8 +275,9 @@ fn source_of(x: &Exchange) -> &'static [u8] {
 }
 
 fn headers_sent(frame: &mut Frame<'_>) -> Called {
+    let body = frame.phase() == Phase::BodyFilter;
     let x = frame.exchange()?;
-    frame.push_bool(x.response.head_sent);
+    frame.push_bool(x.response.head_sent || x.response.head_fixed || body);
     ONE
 }
 
@@ -251,6 +286,9 @@ fn print(frame: &mut Frame<'_>) -> Called {
     let text = frame.need_str(1, "print")?;
     let bytes_max = frame.core()?.env.settings.resume_bytes_max;
     let x = frame.exchange()?;
+    if x.response.body_fixed {
+        return push_failure(frame, "seen eof");
+    }
     if x.response.printed.len() + text.len() > bytes_max {
         return Err(Raise(format!("not enough memory: a response body above {bytes_max} bytes")));
     }

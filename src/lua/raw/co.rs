@@ -45,13 +45,19 @@ pub(crate) enum Resumed {
     Waits,
     /// The plugin's own `coroutine.yield` reached the top.
     Yielded,
-    /// An uncaught error: message with position, and the traceback.
-    Failed {
-        /// The error value as text.
-        message: String,
-        /// Where it came from.
-        traceback: String,
-    },
+    /// An uncaught error.
+    Failed(LuaError),
+}
+
+/// An error that nothing in Lua caught.
+#[derive(Debug)]
+pub(crate) struct LuaError {
+    /// The error value as text, with a position.
+    pub(crate) message: String,
+    /// Where it came from.
+    pub(crate) traceback: String,
+    /// The value itself; an error object of mlua's as its text.
+    pub(crate) value: Value,
 }
 
 /// A value handed to or from a coroutine.
@@ -285,6 +291,9 @@ impl Co {
     }
 
     fn yielded(&self) -> Resumed {
+        if self.count() == 0 {
+            return Resumed::Yielded;
+        }
         let mark = (&raw const MARK).cast_mut().cast();
         // SAFETY: any index is acceptable; the result is only compared.
         let top = unsafe { ffi::lua_touserdata(self.lua, -1) };
@@ -294,13 +303,18 @@ impl Co {
 
     fn failed(&self) -> Resumed {
         let mut message = self.error_text();
+        // SAFETY: any index is acceptable.
+        let value = match unsafe { ffi::lua_type(self.lua, -1) } {
+            ffi::LUA_TUSERDATA => Value::from(message.as_str()),
+            _ => Value::Ref(Rc::new(self.keep(-1))),
+        };
         if !has_place(&message)
             // SAFETY: the failed coroutine's frames are intact.
             && let Some(place) = unsafe { place::of(self.lua) }
         {
             message.insert_str(0, &format!("{place}: "));
         }
-        Resumed::Failed { message, traceback: self.traceback() }
+        Resumed::Failed(LuaError { message, traceback: self.traceback(), value })
     }
 
     /// The stack of the failed coroutine. It may be full: the text is made on the main thread.

@@ -88,7 +88,7 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
 /// One result, or nil and a message.
 type Answer = Result<Value, Value>;
 /// subject, pattern, options, ctx, result table or group number.
-type MatchArgs = (Value, Value, Value, Option<Table>, Value);
+type MatchArgs = (Value, Value, Value, Value, Value);
 /// subject, pattern, options.
 type ScanArgs = (Value, Value, Value);
 /// subject, pattern, replacement, options.
@@ -140,6 +140,18 @@ fn failed(lua: &Lua, code: i32) -> mlua::Result<Value> {
     Ok(Value::String(lua.create_string(format!("pcre_exec() failed: {code}"))?))
 }
 
+/// The `ctx` argument of `function`.
+fn ctx_of(lua: &Lua, ctx: Value, function: &str) -> mlua::Result<Option<Table>> {
+    match ctx {
+        Value::Nil => Ok(None),
+        Value::Table(ctx) => Ok(Some(ctx)),
+        other => {
+            let why = format!("table expected, got {}", super::type_name(&other));
+            Err(super::bad_argument(lua, 4, function, &why))
+        }
+    }
+}
+
 /// Where `ctx.pos` asks to start, as a byte offset.
 fn start_of(ctx: Option<&Table>) -> mlua::Result<usize> {
     let Some(ctx) = ctx else { return Ok(0) };
@@ -157,6 +169,7 @@ fn match_captures(
         Ok(program) => program,
         Err(refusal) => return Ok(Err(refusal.message(lua)?)),
     };
+    let ctx = ctx_of(lua, ctx, "match")?;
     let start = start_of(ctx.as_ref())?;
     let mut found = program.scratch();
     let bytes = subject.as_bytes();
@@ -189,6 +202,7 @@ fn find(
         Err(refusal) => return Ok(refused(refusal.message(lua)?)),
     };
     let nth = super::number_of(lua, &nth).map_or(0, |number| number.max(0.0) as usize);
+    let ctx = ctx_of(lua, ctx, "find")?;
     let start = start_of(ctx.as_ref())?;
     let mut found = program.scratch();
     let outcome = match program.run(&subject.as_bytes(), start, &mut found) {
@@ -231,7 +245,10 @@ fn gmatch(
             Err(code) => Err(failed(lua, code)?),
             Ok(false) => Ok(Value::Nil),
             Ok(true) => {
-                position = next_start(&program, &bytes, &found);
+                let (from, to) = whole(&found);
+                // As nginx has it, no two empty matches end with the subject.
+                position = next_start(&program, &bytes, &found)
+                    .filter(|next| from != to || *next < bytes.len());
                 Ok(Value::Table(captures(lua, &program, &bytes, &found, None)?))
             }
         };

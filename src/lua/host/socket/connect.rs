@@ -54,7 +54,7 @@ impl Peer {
         if let Some(path) = host.strip_prefix("unix:") {
             if path.is_empty() {
                 return Err(format!(
-                    "failed to parse host name \"{host}\": no path in unix domain socket"
+                    "failed to parse host name \"{host}\": no path in the unix domain socket"
                 ));
             }
             return Ok(Self::Unix(path.into()));

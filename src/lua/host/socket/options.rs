@@ -54,9 +54,15 @@ fn unknown(frame: &mut Frame<'_>, name: &[u8]) -> Called {
     push_failure(frame, &format!("unsupported option {}", String::from_utf8_lossy(name)))
 }
 
-/// `(handle, name, value)` -> 1 | nil, error.
+/// `(handle, name, value)` -> true | nil, error.
 fn set_option(frame: &mut Frame<'_>) -> Called {
     let tcp = tcp_of(frame)?;
+    if frame.is_nil(2) {
+        return push_failure(frame, "missing the \"option\" argument");
+    }
+    if frame.is_nil(3) {
+        return push_failure(frame, "missing the \"value\" argument");
+    }
     let name = frame.need_str(2, "setoption")?;
     let value = match frame.kind(3) {
         Kind::Bool => f64::from(u8::from(frame.truth(3))),
@@ -65,7 +71,10 @@ fn set_option(frame: &mut Frame<'_>) -> Called {
     let Some(conn) = tcp.conn() else { return push_failure(frame, "closed") };
     match conn.with_socket(|socket| set(socket, name, value)) {
         None => unknown(frame, name),
-        Some(Ok(())) => success(frame),
+        Some(Ok(())) => {
+            frame.push_bool(true);
+            ONE
+        }
         Some(Err(error)) => push_failure(frame, &words(&error)),
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Tcp {
     buf: RefCell<BytesMut>,
     /// The peer will send no more.
     ended: Cell<bool>,
+    /// That was told to the reader.
+    read_over: Cell<bool>,
     connecting: Cell<bool>,
     reading: Cell<bool>,
     writing: Cell<bool>,
@@ -94,6 +96,7 @@ impl Default for Tcp {
             open: RefCell::default(),
             buf: RefCell::default(),
             ended: Cell::new(false),
+            read_over: Cell::new(false),
             connecting: Cell::new(false),
             reading: Cell::new(false),
             writing: Cell::new(false),
@@ -167,6 +170,7 @@ impl Tcp {
     /// Starts over with a connection.
     pub(super) fn start(&self, open: Open) {
         self.ended.set(false);
+        self.read_over.set(false);
         self.buf.borrow_mut().clear();
         *self.open.borrow_mut() = Some(open);
     }
@@ -314,10 +318,11 @@ fn receive(frame: &mut Frame<'_>) -> Called {
             (Some(_), _) => Want::Exactly(count_of(frame, 2, 0.0).ok_or_else(bad_pattern)?),
             (None, Some(b"*l" | b"l")) => Want::Line,
             (None, Some(b"*a" | b"a")) => Want::All,
+            (None, Some([b'*', ..])) => return Err(bad_pattern()),
             (None, pattern) => {
                 let pattern = String::from_utf8_lossy(pattern.unwrap_or_default());
                 return Err(Raise(format!(
-                    "bad argument #1 to 'receive' (bad pattern argument: {pattern})"
+                    "bad argument #2 to 'receive' (bad pattern argument: {pattern})"
                 )));
             }
         },
@@ -327,21 +332,18 @@ fn receive(frame: &mut Frame<'_>) -> Called {
 }
 
 fn bad_pattern() -> Raise {
-    Raise::new("bad argument #1 to 'receive' (bad pattern argument)")
+    Raise::new("bad argument #2 to 'receive' (bad pattern argument)")
 }
 
 fn receive_any(frame: &mut Frame<'_>) -> Called {
     let max = count_of(frame, 2, 1.0)
-        .ok_or_else(|| Raise::new("bad argument #1 to 'receiveany' (bad max argument)"))?;
+        .ok_or_else(|| Raise::new("bad argument #2 to 'receiveany' (bad max argument)"))?;
     start(frame, Want::Any(max))
 }
 
 /// `(handle, pattern, inclusive, size)` -> data, nil, nil, whether the pattern follows.
 fn receive_until(frame: &mut Frame<'_>) -> Called {
     let pattern = frame.need_str(2, "receiveuntil")?;
-    if pattern.is_empty() {
-        return Err(Raise::new("bad argument #1 to 'receiveuntil' (pattern is empty)"));
-    }
     let max = match frame.num(4) {
         None | Some(0.0) => None,
         Some(_) => Some(count_of(frame, 4, 1.0).ok_or_else(bad_pattern)?),
@@ -358,6 +360,9 @@ fn start(frame: &mut Frame<'_>, want: Want) -> Called {
     let Some(conn) = tcp.conn() else { return push_failure(frame, CLOSED) };
     let mut reading = Reading::new(want);
     let ready = reading.take(&mut tcp.buf.borrow_mut());
+    if tcp.read_over.get() {
+        return push_failure(frame, CLOSED);
+    }
     if let Some(got) = ready {
         give_back(&mut tcp.buf.borrow_mut());
         frame.push_str(&got.data);
@@ -386,6 +391,8 @@ fn answer(tcp: &Tcp, got: Result<read::Got, String>) -> Vec<Value> {
             vec![Value::Str(data), Value::Nil, Value::Nil, Value::Bool(true)]
         }
         Err(error) => {
+            // What is closed for reading has told so, with what came last.
+            tcp.read_over.set(tcp.ended.get());
             let mut values = failure(error);
             values.push(Value::Str(tcp.partial()));
             values
@@ -402,6 +409,14 @@ fn set_timeouts(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
+/// Whether the peer has said all it had to say.
+fn has_ended(conn: &Conn) -> bool {
+    conn.with_socket(|socket| {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        matches!(socket.peek(&mut byte), Ok(0))
+    })
+}
+
 fn set_keepalive(frame: &mut Frame<'_>) -> Called {
     let tcp = tcp_of(frame)?;
     let core = frame.core()?;
@@ -412,20 +427,24 @@ fn set_keepalive(frame: &mut Frame<'_>) -> Called {
         }
         Some(_) => return Err(Raise::new("bad timeout value")),
     };
-    let size = match frame.num(3) {
-        None => None,
-        Some(_) => Some(count_of(frame, 3, 0.0).ok_or_else(|| Raise::new("bad pool size"))?),
-    };
     if let Some(busy) = tcp.busy(&[Doing::Connecting, Doing::Reading, Doing::Writing]) {
         return push_failure(frame, busy);
     }
     let Some(conn) = tcp.conn() else { return push_failure(frame, CLOSED) };
+    let size = match frame.num(3) {
+        None => None,
+        Some(_) => Some(count_of(frame, 3, 0.0).ok_or_else(|| Raise::new("bad pool size"))?),
+    };
     if tcp.ended.get() {
         tcp.close();
         return push_failure(frame, CLOSED);
     }
     if tcp.has_unread() {
         return push_failure(frame, "unread data in buffer");
+    }
+    if has_ended(&conn) {
+        tcp.close();
+        return push_failure(frame, CLOSED);
     }
     if !conn.is_alive() {
         tcp.close();
