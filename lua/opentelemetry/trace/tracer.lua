@@ -26,7 +26,8 @@ end
 function _M:start(context, name, config, start)
     config = config or {}
     local parent, provider = context:span_context(), self.provider
-    local trace_id, span_id = parent.trace_id
+    local trace_id = parent.trace_id
+    local span_id
     if trace_id then
         span_id = provider.id_generator.new_span_id(trace_id)
     else

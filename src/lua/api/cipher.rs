@@ -23,6 +23,9 @@ type SealArgs = (LuaString, LuaString, LuaString, LuaString, LuaString);
 /// As [`SealArgs`], and the tag.
 type OpenArgs = (LuaString, LuaString, LuaString, LuaString, LuaString, LuaString);
 
+/// What is done to a text: encryption or decryption.
+type Work = fn(&Job<'_>, UnboundCipherKey, Vec<u8>) -> Result<Vec<u8>, Unspecified>;
+
 /// Fills `host.cipher`.
 pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let table = lua.create_table()?;
@@ -128,11 +131,7 @@ fn decrypt(
 }
 
 /// `encrypt(mode, key, iv, text, padded)` and `decrypt`: the text, or nil and why.
-fn block(
-    lua: &Lua,
-    (mode, key, iv, text, padded): BlockArgs,
-    work: fn(&Job<'_>, UnboundCipherKey, Vec<u8>) -> Result<Vec<u8>, Unspecified>,
-) -> mlua::Result<Text> {
+fn block(lua: &Lua, (mode, key, iv, text, padded): BlockArgs, work: Work) -> mlua::Result<Text> {
     let Ok(key) = key_of(&key.as_bytes()) else {
         return Ok(Err("the key has a wrong length".to_owned()));
     };

@@ -131,20 +131,18 @@ end
 -- @treturn boolean|nil true
 -- @treturn nil|string error
 function _M:export_spans(spans)
-    local body, start, err = self:encode_spans(spans), now()
-    repeat
-        local answer
-        answer, err = self.client:do_request(body)
+    local body, start = self:encode_spans(spans), now()
+    while true do
+        local answer, err = self.client:do_request(body)
         if answer then
             return true
         end
         if (now() - start + PAUSE_SECONDS) * 1000 >= self.timeout_ms then
-            break
+            ngx.log(ngx.ERR, "failed to export spans: ", tostring(err))
+            return nil, err
         end
         sleep(PAUSE_SECONDS)
-    until false
-    ngx.log(ngx.ERR, "failed to export spans: ", tostring(err))
-    return nil, err
+    end
 end
 
 
