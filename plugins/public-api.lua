@@ -3,7 +3,7 @@
 -- Runs in `access`. `uri` names the endpoint if it is another path than the request's. No
 -- endpoint with that path and method: 404.
 local core = require("apisix.core")
-local match = require("apisix.plugins.public-api.match").match
+local match = require("apisix.api_router").match
 
 local schema = {
     type = "object",

@@ -1,5 +1,7 @@
 --- Numbers and directory names that plugins and runners of other languages share.
 -- @module apisix.constants
+local host = require("moongate.host")
+
 local ipairs = ipairs
 
 
@@ -13,6 +15,8 @@ end
 
 
 return {
+    -- The folder that holds conf/, logs/ and plugins/.
+    apisix_lua_home = host.prefix(),
     RPC_ERROR = 0,
     RPC_PREPARE_CONF = 1,
     RPC_HTTP_REQ_CALL = 2,

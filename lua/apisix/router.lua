@@ -13,6 +13,12 @@ local _M = {
         matching = unsupported.raise("apisix.router.router_http.matching",
                                      "not available: moongate matches routes in Rust"),
     },
+    -- What plugins offer by `api()`; loaded late, since it needs them.
+    api = {
+        match = function(ctx)
+            return require("apisix.api_router").match(ctx)
+        end,
+    },
 }
 
 

@@ -143,4 +143,16 @@ function _M.isspace(text)
 end
 
 
+--- The last place of `part` in a text, between two positions.
+-- @treturn number|nil where it begins
+function _M.rfind(text, part, first, last)
+    last = last or #text
+    for at = last - #part + 1, first or 1, -1 do
+        if sub(text, at, at + #part - 1) == part then
+            return at
+        end
+    end
+end
+
+
 return _M

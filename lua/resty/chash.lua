@@ -119,6 +119,18 @@ function _M:set(id, weight)
 end
 
 
+--- Adds to the weight of a node.
+function _M:incr(id, weight)
+    self:set(id, (self.nodes[id] or 0) + (weight or 1))
+end
+
+
+--- Takes from the weight of a node.
+function _M:decr(id, weight)
+    self:set(id, (self.nodes[id] or 0) - (weight or 1))
+end
+
+
 function _M:delete(id)
     self:set(id, 0)
 end

@@ -3,6 +3,8 @@
 local byte = string.byte
 local format = string.format
 local gsub = string.gsub
+local match = string.match
+local tonumber = tonumber
 
 local _M = { version = "0.16" }
 
@@ -18,9 +20,9 @@ function _M.to_hex(bytes)
 end
 
 
---- The decimal number at the beginning of a text, 0 without one.
+--- The decimal number that a text is, -1 if it is none.
 function _M.atoi(text)
-    return tonumber(text:match("^%s*(%d+)")) or 0
+    return tonumber(match(text, "^%d+$")) or -1
 end
 
 

@@ -63,6 +63,10 @@ impl Places {
             for directory in &self.plugins {
                 plugins.extend(files_of(directory, &plugin));
             }
+            // What lies beside a plugin that is checked is what it finds once it is installed.
+            for (_, directory) in &self.checked {
+                plugins.extend(files_of(directory, &plugin));
+            }
         }
         let extra = self.extra.iter().filter(|template| !template.is_empty());
         files.extend(extra.map(|template| PathBuf::from(template.replace('?', &path))));

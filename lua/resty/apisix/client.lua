@@ -1,6 +1,7 @@
 --- `resty.apisix.client`: what a plugin may change about the connection of the client.
 -- @module resty.apisix.client
 local host = require("moongate.host")
+local unsupported = require("moongate.unsupported")
 
 return {
     --- Changes what `remote_addr` and `remote_port` say.
@@ -16,4 +17,8 @@ return {
     -- @function set_proxy_request_buffering
     -- @tparam boolean on
     set_proxy_request_buffering = host.req_set_buffering,
+
+    --- Has the request sent to a second server too.
+    -- @function enable_mirror
+    enable_mirror = unsupported.raise("resty.apisix.client.enable_mirror"),
 }

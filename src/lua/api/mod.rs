@@ -5,6 +5,7 @@
 //! Anything about the request in flight, sockets, timers or configuration lives elsewhere.
 //! Start with [`register`]; one module fills one field of the host table.
 
+mod cipher;
 pub(crate) mod convert;
 mod crypto;
 mod deflate;
@@ -13,6 +14,7 @@ mod expr;
 mod ip;
 mod json;
 mod metrics;
+mod pkey;
 mod re;
 mod schema;
 mod time;
@@ -45,7 +47,9 @@ pub(crate) struct ApiDeps {
 pub(crate) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<()> {
     json::register(lua, host)?;
     re::register(lua, host)?;
+    cipher::register(lua, host)?;
     crypto::register(lua, host)?;
+    pkey::register(lua, host)?;
     uri::register(lua, host)?;
     time::register(lua, host)?;
     deflate::register(lua, host)?;

@@ -4,6 +4,7 @@
 //! module (0.10.23, PCRE2 semantics where they differ) and OpenResty's cjson gave.
 
 mod json;
+mod keys;
 mod misc;
 mod re;
 mod state;

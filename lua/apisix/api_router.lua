@@ -2,7 +2,7 @@
 --
 -- A plugin's `api()` returns a list of `{ methods = {...}, uri = string or list,
 -- handler = function(ctx) -> status, body }`. A uri may end with "*".
--- @module apisix.plugins.public-api.match
+-- @module apisix.api_router
 local core = require("apisix.core")
 local plugin = require("apisix.plugin")
 

@@ -1,0 +1,5 @@
+--- `A6.ExtraInfo.Var`: asks for a variable.
+-- @module A6.ExtraInfo.Var
+return require("moongate.a6").table("Var", {
+    { "Name", "text" },
+})

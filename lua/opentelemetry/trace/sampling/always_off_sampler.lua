@@ -1,0 +1,24 @@
+--- `opentelemetry.trace.sampling.always_off_sampler`.
+-- @module opentelemetry.trace.sampling.always_off_sampler
+local result = require("opentelemetry.trace.sampling.result")
+
+local _M = {}
+local mt = { __index = _M }
+
+
+function _M.new()
+    return setmetatable({}, mt)
+end
+
+
+function _M:should_sample(parameters)
+    return result.new(result.drop, parameters.parent_ctx.trace_state)
+end
+
+
+function _M.description()
+    return "AlwaysOffSampler"
+end
+
+
+return _M

@@ -1,0 +1,33 @@
+--- `opentelemetry.trace.sampling.trace_id_ratio_sampler`: some of the traces, by their identifier.
+-- @module opentelemetry.trace.sampling.trace_id_ratio_sampler
+local result = require("opentelemetry.trace.sampling.result")
+
+local max = math.max
+local min = math.min
+local sub = string.sub
+local tonumber = tonumber
+
+local _M = {}
+local mt = { __index = _M }
+
+
+--- @tparam number fraction from 0 to 1
+function _M.new(fraction)
+    return setmetatable({ fraction = max(0, min(1, fraction)) }, mt)
+end
+
+
+function _M:should_sample(parameters)
+    -- All services that see the trace come to the same verdict.
+    local place = tonumber(sub(parameters.trace_id, 1, 8), 16) / 4294967296
+    local decision = place < self.fraction and result.record_and_sample or result.drop
+    return result.new(decision, parameters.parent_ctx.trace_state)
+end
+
+
+function _M:description()
+    return "TraceIDRatioBased{" .. self.fraction .. "}"
+end
+
+
+return _M

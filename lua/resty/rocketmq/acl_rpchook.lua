@@ -1,0 +1,5 @@
+--- `resty.rocketmq.acl_rpchook`: exists by name.
+-- @module resty.rocketmq.acl_rpchook
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "resty.rocketmq.acl_rpchook.", { "new" }, "not bundled with moongate")

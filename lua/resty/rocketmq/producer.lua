@@ -1,0 +1,5 @@
+--- `resty.rocketmq.producer`: exists by name.
+-- @module resty.rocketmq.producer
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "resty.rocketmq.producer.", { "new" }, "not bundled with moongate")

@@ -1,0 +1,6 @@
+--- `resty.t1k`: exists by name. The protocol of this firewall is not written here.
+-- @module resty.t1k
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "resty.t1k.", { "do_access", "do_header_filter" },
+                        "not bundled with moongate")

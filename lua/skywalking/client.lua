@@ -1,0 +1,7 @@
+--- `skywalking.client`: exists by name.
+-- @module skywalking.client
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "skywalking.client.", {
+    "startBackendTimer", "destroyBackendTimer",
+}, "not bundled with moongate")

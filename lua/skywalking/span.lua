@@ -1,0 +1,7 @@
+--- `skywalking.span`: exists by name.
+-- @module skywalking.span
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "skywalking.span.", {
+    "setComponentId", "setTag", "setLayer", "setErrorOccurred", "setPeer",
+}, "not bundled with moongate")

@@ -1,0 +1,7 @@
+--- `skywalking.tracer`: exists by name.
+-- @module skywalking.tracer
+local unsupported = require("moongate.unsupported")
+
+return unsupported.fill({}, "skywalking.tracer.", {
+    "start", "finish", "prepareForReport",
+}, "not bundled with moongate")

@@ -1,0 +1,98 @@
+-- Runs the cases of one file and writes one line for each: in nginx beside the originals of the
+-- libraries, in moongate beside ours. Both sides read this very file.
+--
+-- A file of cases is Lua that calls `case(name, function)`; what the function returns, or the
+-- error it raises, is the line. Numbers have 14 digits, keys of tables are sorted, nils at the end
+-- are left out, and the place before an error's text is cut off, since two texts of a library
+-- differ in their lines.
+local _M = {}
+
+local null = ngx.null
+
+
+local function text(value, depth, seen)
+    local kind = type(value)
+    if kind == "string" then
+        return (string.format("%q", value):gsub("\\\n", "\\n"):gsub("\r", "\\r"))
+    elseif kind == "number" then
+        return string.format("%.14g", value)
+    elseif value == null then
+        return "null"
+    elseif kind == "cdata" then
+        return tostring(value)
+    elseif kind ~= "table" then
+        return (kind == "boolean" or kind == "nil") and tostring(value) or "<" .. kind .. ">"
+    elseif seen[value] or depth > 20 then
+        return "<again>"
+    end
+    seen[value] = true
+    local parts, done = {}, 0
+    for i = 1, #value do
+        parts[i] = text(value[i], depth + 1, seen)
+        done = i
+    end
+    local rest = {}
+    for key, item in pairs(value) do
+        if not (type(key) == "number" and key >= 1 and key <= done and key % 1 == 0) then
+            rest[#rest + 1] = "[" .. text(key, depth + 1, seen) .. "]="
+                              .. text(item, depth + 1, seen)
+        end
+    end
+    table.sort(rest)
+    for _, part in ipairs(rest) do
+        parts[#parts + 1] = part
+    end
+    seen[value] = nil
+    return "{" .. table.concat(parts, ",") .. "}"
+end
+
+
+local function line(ok, ...)
+    local parts = {}
+    local count = select("#", ...)
+    while count > 0 and select(count, ...) == nil do
+        count = count - 1
+    end
+    for i = 1, count do
+        local value = select(i, ...)
+        if not ok and type(value) == "string" then
+            value = value:gsub("^[^\n]-:%d+: ", "")
+        end
+        parts[i] = text(value, 0, {})
+    end
+    return (ok and "" or "raises ") .. table.concat(parts, " ")
+end
+
+
+--- Runs a file of cases.
+-- @tparam table args `path`; `side`, which is "original" or "debian" (nginx), "guest" (Debian's
+--   in moongate) or "ours"; and the ports of the servers that cases talk to
+-- @treturn string lines of name, tab, result
+function _M.run(args)
+    local lines = {}
+    local env = setmetatable({ side = args.side, ports = args }, { __index = _G })
+    -- A library: its name, and its name in Debian's package.
+    function env.lib(name, debian)
+        if args.side == "debian" or args.side == "guest" then
+            return require(debian or name)
+        end
+        local ok, found = pcall(require, name)
+        return ok and found or require(args.side == "ours" and name or debian or name)
+    end
+    function env.case(name, func)
+        lines[#lines + 1] = name .. "\t" .. line(pcall(func)):gsub("\n", "\\n")
+    end
+    local chunk, err = loadfile(args.path)
+    if not chunk then
+        return "the file\traises " .. err .. "\n"
+    end
+    local ok
+    ok, err = xpcall(setfenv(chunk, env), debug.traceback)
+    if not ok then
+        lines[#lines + 1] = "the file\traises " .. tostring(err):gsub("\n", " | ")
+    end
+    return table.concat(lines, "\n") .. "\n"
+end
+
+
+return _M

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Servers that the cases talk to: `peers.py websocket PORT`, `peers.py kafka PORT`."""
+
+import base64
+import hashlib
+import socketserver
+import struct
+import sys
+import zlib
+
+LOG = []
+
+
+class WebSocket(socketserver.StreamRequestHandler):
+    """Answers every frame with the same one."""
+
+    def handle(self):
+        key = ""
+        while (line := self.rfile.readline().strip()):
+            if line.lower().startswith(b"sec-websocket-key:"):
+                key = line.split(b":")[1].strip()
+        magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key + magic).digest())
+        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                         b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        while len(head := self.rfile.read(2)) == 2:
+            kind, size = head[0], head[1] & 127
+            if size == 126:
+                size = struct.unpack(">H", self.rfile.read(2))[0]
+            elif size == 127:
+                size = struct.unpack(">Q", self.rfile.read(8))[0]
+            mask = self.rfile.read(4) if head[1] & 128 else b"\0\0\0\0"
+            data = bytes(b ^ mask[i % 4] for i, b in enumerate(self.rfile.read(size)))
+            short = bytes([kind, size]) if size < 126 else (
+                bytes([kind, 126]) + struct.pack(">H", size) if size < 65536
+                else bytes([kind, 127]) + struct.pack(">Q", size))
+            self.wfile.write(short + data)
+            if kind & 15 == 8:
+                return
+
+
+def text(data):
+    """A string of Kafka."""
+    return struct.pack(">h", len(data)) + data
+
+
+class Kafka(socketserver.StreamRequestHandler):
+    """A broker with one topic, "test", of two partitions; it keeps what it is given."""
+
+    def metadata(self, names):
+        port = self.server.server_address[1]
+        brokers = struct.pack(">ii", 1, 7) + text(b"127.0.0.1") + struct.pack(">i", port)
+        topics = struct.pack(">i", len(names))
+        for name in names:
+            if name != b"test":
+                topics += struct.pack(">h", 3) + text(name) + struct.pack(">i", 0)
+                continue
+            topics += struct.pack(">h", 0) + text(name) + struct.pack(">i", 2)
+            for number in (0, 1):
+                topics += struct.pack(">hii", 0, number, 7) + struct.pack(">iiii", 1, 7, 1, 7)
+        return brokers + topics
+
+    def produce(self, body):
+        size, = struct.unpack_from(">h", body, 10)
+        at = 12 + size + 4
+        partition, length = struct.unpack_from(">ii", body, at)
+        messages, at = body[at + 8:at + 8 + length], 0
+        first = len([one for one in LOG if one[0] == partition])
+        while at < len(messages):
+            _, length = struct.unpack_from(">qi", messages, at)
+            message = messages[at + 12:at + 12 + length]
+            crc, = struct.unpack_from(">I", message)
+            if crc != zlib.crc32(message[4:]):
+                return struct.pack(">i", 1) + text(b"test") + struct.pack(
+                    ">iihq", 1, partition, 2, -1)
+            LOG.append((partition, message))
+            at += 12 + length
+        return struct.pack(">i", 1) + text(b"test") + struct.pack(">iihq", 1, partition, 0, first)
+
+    def fetch(self, body):
+        size, = struct.unpack_from(">h", body, 16)
+        partition, offset = struct.unpack_from(">iq", body, 18 + size + 4)
+        kept = [message for number, message in LOG if number == partition]
+        messages = b"".join(struct.pack(">qi", at, len(message)) + message
+                            for at, message in enumerate(kept) if at >= offset)
+        return struct.pack(">ii", 0, 1) + text(b"test") + struct.pack(
+            ">iihqi", 1, partition, 0, len(kept), len(messages)) + messages
+
+    def offsets(self, body):
+        size, = struct.unpack_from(">h", body, 8)
+        partition, when = struct.unpack_from(">iq", body, 10 + size + 4)
+        count = len([one for one in LOG if one[0] == partition])
+        return struct.pack(">i", 1) + text(b"test") + struct.pack(
+            ">iihqq", 1, partition, 0, -1, 0 if when == -2 else count)
+
+    def handle(self):
+        while len(head := self.rfile.read(4)) == 4:
+            request = self.rfile.read(struct.unpack(">i", head)[0])
+            key, _, correlation, size = struct.unpack_from(">hhih", request)
+            body = request[10 + size:]
+            if key == 3:
+                count, at, names = struct.unpack_from(">i", body)[0], 4, []
+                for _ in range(count):
+                    length, = struct.unpack_from(">h", body, at)
+                    names.append(body[at + 2:at + 2 + length])
+                    at += 2 + length
+                answer = self.metadata(names)
+            elif key == 18:
+                answer = struct.pack(">hi", 0, 2) + struct.pack(">hhhhhh", 0, 0, 2, 1, 0, 11)
+            else:
+                answer = {0: self.produce, 1: self.fetch, 2: self.offsets}[key](body)
+            self.wfile.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A thread for each client."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    handler = {"websocket": WebSocket, "kafka": Kafka}[sys.argv[1]]
+    with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
+        server.serve_forever()
