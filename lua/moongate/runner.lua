@@ -8,6 +8,8 @@ local host = require("moongate.host")
 
 local getmetatable = getmetatable
 local host_set_ctx = host.set_ctx
+local next = next
+local rawget = rawget
 local rawset = rawset
 local renew = core.ctx.renew
 local set_vars_meta = core.ctx.set_vars_meta
@@ -34,6 +36,16 @@ local lazy = {
     end,
 }
 
+local function made(ctx, key)
+    local make = lazy[key]
+    local value = make and make(ctx)
+    if value ~= nil then
+        rawset(ctx, key, value)
+    end
+    return value
+end
+
+
 --- The metatable of every ctx of a plan: what the plan says of the request (conf_type,
 -- route_id and so on) is not copied into each of them.
 local function meta_of(plan)
@@ -45,14 +57,21 @@ local function meta_of(plan)
             if value ~= nil then
                 return value
             end
-            local make = lazy[key]
-            if make then
-                value = make(ctx)
-                if value ~= nil then
+            return made(ctx, key)
+        end,
+        -- Who looks at all of a ctx, to write it to a log, sees these as well.
+        __pairs = function(ctx)
+            for key, value in next, known do
+                if rawget(ctx, key) == nil then
                     rawset(ctx, key, value)
                 end
-                return value
             end
+            for key in next, lazy do
+                if rawget(ctx, key) == nil then
+                    made(ctx, key)
+                end
+            end
+            return next, ctx, nil
         end,
     }
     return plan.ctx_meta

@@ -252,3 +252,35 @@ routes:
 GET /hello
 --- response_body chomp
 good
+
+
+
+=== TEST 9: who looks at all of ctx sees what it says of the route
+--- apisix_yaml
+routes:
+  - id: r1
+    uri: "/hello"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function(conf, ctx)
+                local seen = {}
+                for key in pairs(ctx) do
+                    seen[key] = true
+                end
+                local text = require("apisix.core").json.encode(ctx, true)
+                return 200, tostring(seen.route_id) .. " " .. tostring(seen.conf_type)
+                            .. " " .. tostring(seen.matched_route) .. " "
+                            .. tostring(text:find('"route_id":"r1"', 1, true) ~= nil)
+            end
+    upstream:
+      type: roundrobin
+      nodes:
+        "127.0.0.1:1980": 1
+#END
+--- request
+GET /hello
+--- response_body chomp
+true true true true
