@@ -62,21 +62,13 @@ end
 
 --- Milliseconds for connecting, sending and receiving alike.
 function _M:set_timeout(timeout)
-    local sock, err = need(self)
-    if not sock then
-        error(err, 2)
-    end
-    return sock:settimeout(timeout)
+    return assert(need(self)):settimeout(timeout)
 end
 
 
 --- Milliseconds for connecting, sending and receiving.
 function _M:set_timeouts(connect, send, receive)
-    local sock, err = need(self)
-    if not sock then
-        error(err, 2)
-    end
-    return sock:settimeouts(connect, send, receive)
+    return assert(need(self)):settimeouts(connect, send, receive)
 end
 
 

@@ -8,16 +8,18 @@
 -- identifier alone. Cookies of the original library are not read: they count as no session.
 -- @module resty.session
 local cookies = require("resty.session.cookies")
+local headers = require("resty.session.headers")
 local seal = require("resty.session.seal")
 local host = require("moongate.host")
+local settings_module = require("resty.session.settings")
 local unsupported = require("moongate.unsupported")
 
 local b64_encode = host.crypto.base64url_encode
 local error = error
 local ipairs = ipairs
+local left = headers.left
 local max = math.max
 local min = math.min
-local pairs = pairs
 local random_bytes = host.crypto.random_bytes
 local require = require
 local setmetatable = setmetatable
@@ -26,36 +28,12 @@ local type = type
 
 local ID_BYTES = 32
 
-local DEFAULTS = {
-    cookie_name = "session", cookie_path = "/", cookie_http_only = true, cookie_same_site = "Lax",
-    remember = false, remember_cookie_name = "remember", audience = "default",
-    enforce_same_subject = false, stale_ttl = 10, idling_timeout = 900, rolling_timeout = 3600,
-    absolute_timeout = 86400, remember_rolling_timeout = 604800,
-    remember_absolute_timeout = 2592000, touch_threshold = 60,
-}
-
 local _M = { _VERSION = "4.1.5" }
 local Session = {}
 local mt = { __index = Session }
 
-local configured = {}
-
-
-local function settings_of(config)
-    local settings = {}
-    for _, source in ipairs({ DEFAULTS, configured, config or {} }) do
-        for name, value in pairs(source) do
-            settings[name] = value
-        end
-    end
-    return settings
-end
-
-
 --- Sets what all sessions have from here on.
-function _M.init(config)
-    configured = config or {}
-end
+_M.init = settings_module.init
 
 
 local function storage_of(settings)
@@ -73,7 +51,7 @@ end
 
 --- A session that is not opened.
 function _M.new(config)
-    local settings = settings_of(config)
+    local settings = settings_module.of(config)
     return setmetatable({
         state = "new", settings = settings, storage = storage_of(settings),
         keys = seal.keys(settings), remembered = settings.remember == true,
@@ -162,20 +140,6 @@ end
 function Session:get_remember()
     need(self, "get remember")
     return self.remembered
-end
-
-
--- Seconds that are left by one of the three clocks; nil if it does not run.
-local function left(self, kind)
-    local settings, now = self.settings, time()
-    local prefix = (self.remembered and kind ~= "idling") and "remember_" or ""
-    local limit = settings[prefix .. kind .. "_timeout"]
-    if not limit or limit == 0 then
-        return nil
-    end
-    local since = kind == "idling" and self.info.touched or kind == "rolling" and self.info.rolled
-                  or self.info.created
-    return limit - (now - (since or now))
 end
 
 
@@ -371,40 +335,7 @@ function Session:clear_request_cookie()
 end
 
 
-local HEADERS = { id = "Session-Id", audience = "Session-Audience", subject = "Session-Subject",
-                  timeout = "Session-Timeout", ["idling-timeout"] = "Session-Idling-Timeout",
-                  ["rolling-timeout"] = "Session-Rolling-Timeout",
-                  ["absolute-timeout"] = "Session-Absolute-Timeout" }
-
-
-local function each_header(self, names, set)
-    for _, name in ipairs(names) do
-        local value = HEADERS[name] and self:get_property(name)
-        if value ~= nil and value ~= false then
-            set(HEADERS[name], tostring(value))
-        end
-    end
-end
-
-
-function Session:set_request_headers(...)
-    local names = select("#", ...) > 0 and { ... } or self.settings.request_headers or {}
-    each_header(self, names, ngx.req.set_header)
-end
-
-
-function Session:set_response_headers(...)
-    local names = select("#", ...) > 0 and { ... } or self.settings.response_headers or {}
-    each_header(self, names, function(name, value)
-        ngx.header[name] = value
-    end)
-end
-
-
-function Session:set_headers(...)
-    self:set_request_headers(...)
-    self:set_response_headers(...)
-end
+headers.extend(Session)
 
 
 --- Opens the session of the request.

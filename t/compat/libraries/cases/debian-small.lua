@@ -1,10 +1,8 @@
--- lua-nginx-string, lua-nginx-cookie, lua-resty-lrucache and modules in C, as Debian has them, in moongate.
--- original: nginx.string
+-- lua-nginx-cookie, lua-resty-lrucache and modules in C, as Debian has them, in moongate.
 -- original: nginx.cookie
--- guest: nginx/cookie.lua nginx/string.lua resty/lrucache.lua lib/cjson.so lib/lpeg.so lib/lfs.so lib/lxp.so
+-- guest: nginx/cookie.lua resty/lrucache.lua lib/cjson.so lib/lpeg.so lib/lfs.so lib/lxp.so
 -- only: guest
-local str = require("nginx.string")
-case("atoi", function() return str.atoi("12"), str.atoi("x") end)
+
 ngx.req.set_header("Cookie", "a=1; b=two; c=\"q\"")
 local cookie = require("nginx.cookie"):new()
 case("cookie", function() return cookie:get("a"), cookie:get("b"), cookie:get("none") end)

@@ -1,4 +1,4 @@
--- Kafka without a broker: what is refused, and how. What comes over the wire is in t/compat/kafka.lua.
+-- Kafka without a broker: what is refused, and how. What comes over the wire is in t/compat/libraries/kafka.lua.
 -- original: resty.kafka.producer
 local producer = require("resty.kafka.producer")
 local client = require("resty.kafka.client")

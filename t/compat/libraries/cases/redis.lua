@@ -1,5 +1,5 @@
 -- Commands, pipelines, transactions and subscriptions of one connection.
--- original: resty.redis
+-- original: nginx.redis
 -- guest: nginx/redis.lua
 -- peer: redis
 local redis = lib("resty.redis", "nginx.redis")
@@ -72,4 +72,3 @@ case("from the pool", function()
 end)
 case("close", function() return red:close() end)
 case("close again", function() return red:close() end)
-case("wrong port", function() return red:connect("127.0.0.1", "x") end)

@@ -1,12 +1,11 @@
--- lua-nginx-websocket's client, as Debian has it, in moongate.
+-- A client of WebSocket: ours, and lua-nginx-websocket of Debian in moongate.
 -- original: nginx.websocket.client
 -- guest: nginx/websocket
--- only: guest
 -- peer: websocket
-local client = require("nginx.websocket.client")
+local client = lib("resty.websocket.client", "nginx.websocket.client")
 local ws = client:new({ timeout = 2000, max_payload_len = 100000 })
 local uri = "ws://127.0.0.1:" .. ports.websocket .. "/s"
-case("connect", function() return ws:connect(uri) end)
+case("connect", function() local ok, err = ws:connect(uri) return ok, err end)
 case("text", function() return ws:send_text("hello"), ws:recv_frame() end)
 case("binary", function() return ws:send_binary("\0\255\1"), ws:recv_frame() end)
 case("empty", function() return ws:send_text(""), ws:recv_frame() end)
