@@ -17,6 +17,9 @@ local type = type
 
 local TIMEOUT_MS = 60000
 
+-- Requests whose socket somebody has, by their ngx.ctx.
+local given = setmetatable({}, { __mode = "k" })
+
 local methods = {}
 local mt = { __index = methods }
 
@@ -216,8 +219,10 @@ return function(raw)
     if not present then
         return nil, "no body"
     end
-    if read then
+    local request = host.ngx_ctx()
+    if read or given[request] then
         return nil, "request body already exists"
     end
+    given[request] = true
     return setmetatable({ buf = "", timeout = TIMEOUT_MS }, mt)
 end

@@ -165,19 +165,42 @@ fn run(mut command: Command, merged: bool, running: &Rc<Cell<usize>>) -> io::Res
     })
 }
 
-/// A flag that is set while somebody is at it.
-struct Busy<'b>(&'b Cell<bool>);
+/// What somebody is doing with a process.
+#[derive(Clone, Copy)]
+enum Doing {
+    Waiting,
+    Writing,
+    /// Reading this output.
+    Reading(usize),
+}
 
-impl<'b> Busy<'b> {
-    fn new(flag: &'b Cell<bool>) -> Self {
-        flag.set(true);
-        Self(flag)
+/// Keeps others from doing the same at the same time; made when Lua asks, which is before the
+/// operation is first polled.
+struct Busy {
+    inner: Rc<Inner>,
+    doing: Doing,
+}
+
+impl Busy {
+    fn new(inner: &Rc<Inner>, doing: Doing) -> Result<Self, &'static str> {
+        if let Some(why) = inner.refuses(doing) {
+            return Err(why);
+        }
+        let busy = Self { inner: Rc::clone(inner), doing };
+        busy.set(true);
+        Ok(busy)
+    }
+
+    fn set(&self, on: bool) {
+        if let Some(flag) = self.inner.flag(self.doing) {
+            flag.set(on);
+        }
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.set(false);
     }
 }
 
@@ -228,78 +251,27 @@ impl Inner {
         }
     }
 
-    async fn wait(self: Rc<Self>, time: Duration) -> Vec<Value> {
-        if self.waiting.get() {
-            return failure("pipe busy waiting");
-        }
-        if self.told.get() {
-            return failure("exited");
-        }
-        let Ok(children) = signal(SignalKind::child()) else { return failure("no signals") };
-        let _busy = Busy::new(&self.waiting);
-        let Some(status) = within(time, self.end(children)).await else {
-            return failure("timeout");
-        };
-        self.told.set(true);
-        let (reason, number) = match (status.code(), status.signal()) {
-            (Some(code), _) => ("exit", code),
-            (None, number) => ("signal", number.unwrap_or(0)),
-        };
-        vec![Value::Bool(status.success()), Value::from(reason), Value::Num(f64::from(number))]
-    }
-
-    async fn write(self: Rc<Self>, data: Vec<u8>, time: Duration) -> Vec<Value> {
-        if self.writing.get() {
-            return failure("pipe busy writing");
-        }
-        let Some(mut lent) = lend(&self.stdin) else { return failure("closed") };
-        let _busy = Busy::new(&self.writing);
-        let Some(pipe) = lent.0.as_mut() else { return failure("closed") };
-        let written = tokio::select! {
-            written = within(time, pipe.write_all(&data)) => written,
-            () = self.stop_writing.notified() => {
-                lent.2.set(false);
-                return failure("aborted");
-            }
-        };
-        match written {
-            None => failure("timeout"),
-            #[allow(clippy::cast_precision_loss)] // No string is that long.
-            Some(Ok(())) => vec![Value::Num(data.len() as f64)],
-            Some(Err(_)) => {
-                lent.2.set(false);
-                failure("closed")
-            }
+    fn flag(&self, doing: Doing) -> Option<&Cell<bool>> {
+        match doing {
+            Doing::Waiting => Some(&self.waiting),
+            Doing::Writing => Some(&self.writing),
+            Doing::Reading(from) => self.outputs.get(from).map(|output| &output.busy),
         }
     }
 
-    async fn read(self: Rc<Self>, from: usize, want: Want, time: Duration) -> Vec<Value> {
-        if from == 1 && self.merged {
-            return failure("merged to stdout");
-        }
-        let Some(output) = self.outputs.get(from) else { return failure("closed") };
-        if output.busy.get() {
-            return failure("pipe busy reading");
-        }
-        if output.over.get() {
-            return failure("closed");
-        }
-        let _busy = Busy::new(&output.busy);
-        let mut reading = Reading::new(want);
-        let got = tokio::select! {
-            got = within(time, output.fill(&mut reading)) => got,
-            () = output.abort.notified() => {
-                drop(output.pipe.borrow_mut().take());
-                return failure("aborted");
-            }
-        };
-        match got {
-            Some(Ok(data)) => vec![Value::Str(data)],
-            Some(Err(why)) => output.partial(why),
-            None => output.partial("timeout"),
+    /// Why something cannot be done now.
+    fn refuses(&self, doing: Doing) -> Option<&'static str> {
+        let busy = self.flag(doing).is_some_and(Cell::get);
+        match doing {
+            Doing::Waiting if busy => Some("pipe busy waiting"),
+            Doing::Waiting if self.told.get() => Some("exited"),
+            Doing::Writing if busy => Some("pipe busy writing"),
+            Doing::Reading(1) if self.merged => Some("merged to stdout"),
+            Doing::Reading(_) if busy => Some("pipe busy reading"),
+            Doing::Reading(from) if self.outputs.get(from)?.over.get() => Some("closed"),
+            _ => None,
         }
     }
-
     fn shut(&self, from: &str) -> Result<(), &'static str> {
         if from == "stderr" && self.merged {
             return Err("merged to stdout");
@@ -326,6 +298,60 @@ impl Inner {
             }
         }
         Ok(())
+    }
+}
+
+impl Busy {
+    async fn wait(self, time: Duration) -> Vec<Value> {
+        let Ok(children) = signal(SignalKind::child()) else { return failure("no signals") };
+        let Some(status) = within(time, self.inner.end(children)).await else {
+            return failure("timeout");
+        };
+        self.inner.told.set(true);
+        let (reason, number) = match (status.code(), status.signal()) {
+            (Some(code), _) => ("exit", code),
+            (None, number) => ("signal", number.unwrap_or(0)),
+        };
+        vec![Value::Bool(status.success()), Value::from(reason), Value::Num(f64::from(number))]
+    }
+
+    async fn write(self, data: Vec<u8>, time: Duration) -> Vec<Value> {
+        let Some(mut lent) = lend(&self.inner.stdin) else { return failure("closed") };
+        let Some(pipe) = lent.0.as_mut() else { return failure("closed") };
+        let written = tokio::select! {
+            written = within(time, pipe.write_all(&data)) => written,
+            () = self.inner.stop_writing.notified() => {
+                lent.2.set(false);
+                return failure("aborted");
+            }
+        };
+        match written {
+            None => failure("timeout"),
+            #[allow(clippy::cast_precision_loss)] // No string is that long.
+            Some(Ok(())) => vec![Value::Num(data.len() as f64)],
+            Some(Err(_)) => {
+                lent.2.set(false);
+                failure("closed")
+            }
+        }
+    }
+
+    async fn read(self, want: Want, time: Duration) -> Vec<Value> {
+        let Doing::Reading(from) = self.doing else { return failure("closed") };
+        let Some(output) = self.inner.outputs.get(from) else { return failure("closed") };
+        let mut reading = Reading::new(want);
+        let got = tokio::select! {
+            got = within(time, output.fill(&mut reading)) => got,
+            () = output.abort.notified() => {
+                drop(output.pipe.borrow_mut().take());
+                return failure("aborted");
+            }
+        };
+        match got {
+            Some(Ok(data)) => vec![Value::Str(data)],
+            Some(Err(why)) => output.partial(why),
+            None => output.partial("timeout"),
+        }
     }
 }
 
@@ -376,11 +402,16 @@ struct Process {
 }
 
 impl Process {
-    /// `host.semaphore_wait` yields to `future`.
-    fn begin(&self, future: impl Future<Output = Vec<Value>> + 'static) {
-        if let Some(core) = self.core.upgrade() {
-            core.suspend(Op::Wait(Box::pin(future)));
-        }
+    /// Begins something that `host.semaphore_wait` then yields to, unless it cannot be done now.
+    fn begin<F>(&self, doing: Doing, start: impl FnOnce(Busy) -> F)
+    where
+        F: Future<Output = Vec<Value>> + 'static,
+    {
+        let Some(core) = self.core.upgrade() else { return };
+        core.suspend(Op::Wait(match Busy::new(&self.inner, doing) {
+            Ok(busy) => Box::pin(start(busy)),
+            Err(why) => Box::pin(async move { failure(why) }),
+        }));
     }
 }
 
@@ -406,16 +437,17 @@ impl mlua::UserData for Process {
     fn add_methods<M: mlua::UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("pid", |_, this, ()| Ok(this.inner.pid));
         methods.add_method("wait", |_, this, ms: Option<f64>| {
-            this.begin(Rc::clone(&this.inner).wait(time(ms)));
+            this.begin(Doing::Waiting, |busy| busy.wait(time(ms)));
             Ok(())
         });
         methods.add_method("write", |_, this, (data, ms): (LuaString, Option<f64>)| {
-            this.begin(Rc::clone(&this.inner).write(data.as_bytes().to_vec(), time(ms)));
+            let data = data.as_bytes().to_vec();
+            this.begin(Doing::Writing, |busy| busy.write(data, time(ms)));
             Ok(())
         });
         type Read = (usize, String, Option<f64>, Option<f64>);
         methods.add_method("read", |_, this, (from, how, size, ms): Read| {
-            this.begin(Rc::clone(&this.inner).read(from, want(&how, size), time(ms)));
+            this.begin(Doing::Reading(from), |busy| busy.read(want(&how, size), time(ms)));
             Ok(())
         });
         methods.add_method("shutdown", |_, this, from: String| {

@@ -224,6 +224,18 @@ return {
         ngx.req.read_body()
         say(ngx.req.socket())
     end },
+    ["socket: twice"] = { method = "POST", body = "abc", access = function()
+        local sock = ngx.req.socket()
+        say(sock:receive(1))
+        say(ngx.req.socket())
+        say(sock:receive(1))
+    end },
+    ["socket: then the body"] = { method = "POST", body = "abc", access = function()
+        local sock = ngx.req.socket()
+        say(sock:receive("*a"))
+        say(try(ngx.req.get_body_data))
+        say(ngx.var.content_length)
+    end },
     ["socket: bad patterns"] = { method = "POST", body = "x", access = function()
         local sock = ngx.req.socket()
         say((try(sock.receive, sock, "*x")))
