@@ -319,11 +319,12 @@ impl Busy {
         let Some(mut lent) = lend(&self.inner.stdin) else { return failure("closed") };
         let Some(pipe) = lent.0.as_mut() else { return failure("closed") };
         let written = tokio::select! {
-            written = within(time, pipe.write_all(&data)) => written,
+            biased;
             () = self.inner.stop_writing.notified() => {
                 lent.2.set(false);
                 return failure("aborted");
             }
+            written = within(time, pipe.write_all(&data)) => written,
         };
         match written {
             None => failure("timeout"),
@@ -340,12 +341,14 @@ impl Busy {
         let Doing::Reading(from) = self.doing else { return failure("closed") };
         let Some(output) = self.inner.outputs.get(from) else { return failure("closed") };
         let mut reading = Reading::new(want);
+        // A pipe that was shut meanwhile looks as if it had ended.
         let got = tokio::select! {
-            got = within(time, output.fill(&mut reading)) => got,
+            biased;
             () = output.abort.notified() => {
                 drop(output.pipe.borrow_mut().take());
                 return failure("aborted");
             }
+            got = within(time, output.fill(&mut reading)) => got,
         };
         match got {
             Some(Ok(data)) => vec![Value::Str(data)],
