@@ -35,5 +35,13 @@ files["t/compat/cases"] = {
     ignore = { "113", "122", "143", "631" },
 }
 
+-- A file of cases is called with `case`.
+files["t/compat/libraries"] = {
+    globals = { "ngx", "case", "lib", "ports", "original" },
+    max_line_length = 125,
+    max_string_line_length = 125,
+    max_code_line_length = 125,
+}
+
 -- Phase functions and callbacks have fixed signatures: unused arguments are normal.
 unused_args = false

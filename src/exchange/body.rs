@@ -221,6 +221,39 @@ impl RequestBody {
         read
     }
 
+    /// The next piece of what is still to come, for who reads the body piece by piece; `None`
+    /// behind the last. What is left over goes upstream without a length. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestBody::hold`].
+    pub async fn piece(&mut self, bytes_max: u64) -> Result<Option<Bytes>> {
+        self.length = None;
+        let read = self.next_piece(bytes_max).await;
+        if let Err(error) = &read {
+            self.incoming = Body::Stream(Box::new(Lost(error.kind().clone())));
+        }
+        read
+    }
+
+    async fn next_piece(&mut self, bytes_max: u64) -> Result<Option<Bytes>> {
+        while let Some(frame) = self.incoming.frame().await {
+            let Frame::Data(data) = frame? else { continue };
+            self.received += data.len() as u64;
+            if let Some(check) = &mut self.check {
+                check.hashing.update(&data);
+            }
+            if bytes_max > 0 && self.received > bytes_max {
+                return Err(Kind::BodyTooLarge { bytes_max }.into());
+            }
+            return Ok(Some(data));
+        }
+        if let Some(check) = self.check.take() {
+            self.sums = Some(Box::new(check.finish()?));
+        }
+        Ok(None)
+    }
+
     async fn read(&mut self, room: &Room) -> Result<()> {
         let mut file: Option<Scratch> = None;
         let mut piece = BytesMut::new();

@@ -7,6 +7,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::{Rc, Weak},
+    time::Duration,
 };
 
 use super::{
@@ -36,6 +37,8 @@ pub(crate) enum Op {
     ReadBody(Room),
     /// The same, for somebody who wants to know if it is too large.
     HoldBody(Room),
+    /// The next piece of the request body, of which so many bytes may come; how long it may take.
+    ReadPiece(u64, Duration),
     /// `ngx.exit`: the coroutine is never resumed.
     Exit(i32),
     /// A light thread to start: its function and arguments lie on its stack.

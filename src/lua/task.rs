@@ -10,7 +10,10 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
+
+use tokio::time::timeout;
 
 use super::{
     clean,
@@ -318,6 +321,10 @@ impl<'c> Group<'c> {
                 Ok(()) => Answer::Now(vec![Value::Bool(true)]),
                 Err(code) => Answer::End(Finish::Exited(code)),
             },
+            Op::ReadPiece(bytes_max, time) => match read_piece(x, bytes_max, time).await {
+                Ok(values) => Answer::Now(values),
+                Err(code) => Answer::End(Finish::Exited(code)),
+            },
             Op::Join(ids) => self.join(id, ids),
             Op::Kill(thread) => Answer::Now(self.kill(thread)),
             Op::Spawn(co, args) => {
@@ -455,6 +462,26 @@ async fn hold_body(x: Option<&mut Exchange>, room: &Room) -> Result<bool, i32> {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.kind(), Kind::BodyTooLarge { .. }) => Ok(false),
         Err(error) => Err(unreadable(x, &error)),
+    }
+}
+
+/// The next piece of it: nil behind the last, nil and an error if the client is slow or gone.
+async fn read_piece(
+    x: Option<&mut Exchange>,
+    bytes_max: u64,
+    time: Duration,
+) -> Result<Vec<Value>, i32> {
+    let Some(x) = x else { return Err(500) };
+    let failure = |why| Ok(vec![Value::Nil, Value::from(why)]);
+    match timeout(time, x.body.piece(bytes_max)).await {
+        Err(_) => failure("timeout"),
+        Ok(Ok(Some(piece))) => Ok(vec![Value::Str(piece.to_vec())]),
+        Ok(Ok(None)) => Ok(vec![Value::Nil]),
+        Ok(Err(error)) => match error.kind() {
+            Kind::ClientTimeout(_) => failure("timeout"),
+            Kind::ClientGone => failure("closed"),
+            _ => Err(unreadable(x, &error)),
+        },
     }
 }
 

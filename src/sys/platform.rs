@@ -1,7 +1,16 @@
 //! Questions to the operating system that safe Rust has no words for.
 #![allow(unsafe_code)] // One system call per function; each block carries its SAFETY sentence.
 
-use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    io,
+    mem::MaybeUninit,
+    os::unix::{ffi::OsStrExt as _, process::ExitStatusExt as _},
+    path::Path,
+    process::{Child, Command, ExitStatus},
+    sync::{Mutex, PoisonError},
+};
 
 /// Seconds that local time is ahead of UTC at this moment; 0 if the C library cannot tell.
 #[must_use]
@@ -101,10 +110,62 @@ pub fn take_small_pages() -> std::io::Result<()> {
     Err(std::io::Error::last_os_error())
 }
 
+/// Children that plugins started, with how they ended once [`reap_children`] has seen it.
+static OWN: Mutex<BTreeMap<u32, Option<i32>>> = Mutex::new(BTreeMap::new());
+
 /// Collects children that ended; only process 1 gets any it did not start.
 pub fn reap_children() {
-    // SAFETY: a null status pointer is allowed; WNOHANG never waits.
-    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut status = 0;
+    loop {
+        // SAFETY: the pointer is to a local; WNOHANG never waits.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        let Ok(pid @ 1..) = u32::try_from(pid) else { break };
+        if let Some(known) = own.get_mut(&pid) {
+            *known = Some(status);
+        }
+    }
+}
+
+/// Starts a child whose end [`try_wait`] tells, also where [`reap_children`] collects it.
+///
+/// # Errors
+///
+/// What the system says, such as that there is no such program.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn()?;
+    own.insert(child.id(), None);
+    Ok(child)
+}
+
+/// How a child of [`spawn`] ended; `None` while it runs.
+pub fn try_wait(child: &mut Child) -> Option<ExitStatus> {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = match own.get(&child.id()) {
+        Some(Some(status)) => ExitStatus::from_raw(*status),
+        // Nobody else collects it: an error means that it is no child any more.
+        _ => child.try_wait().unwrap_or_else(|_| Some(ExitStatus::from_raw(0)))?,
+    };
+    own.remove(&child.id());
+    Some(status)
+}
+
+/// Kills a child of [`spawn`] that nobody asks for any more, and collects it in its own time.
+pub fn discard(mut child: Child) {
+    if try_wait(&mut child).is_some() {
+        return;
+    }
+    // It may have ended meanwhile.
+    drop(child.kill());
+    let waiting = std::thread::Builder::new().name("child".to_owned());
+    let pid = child.id();
+    let started = waiting.spawn(move || {
+        drop(child.wait());
+        OWN.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid);
+    });
+    // Without a thread it stays a zombie, which is all there is left to do.
+    drop(started);
 }
 
 /// Sends `signal` to process `pid`.

@@ -4,7 +4,6 @@ local const = require("moongate.api.const")
 local context = require("moongate.api.context")
 local host = require("moongate.host")
 local names = require("moongate.api.names")
-local unsupported = require("moongate.unsupported")
 
 local clear = require("table.clear")
 local concat = table.concat
@@ -38,7 +37,7 @@ local _M = {
     raw_header = host.req_raw_header,
     start_time = host.req_start_time,
     discard_body = host.req_discard_body,
-    socket = unsupported.raise("ngx.req.socket"),
+    socket = require("moongate.api.req_socket"),
 }
 
 

@@ -6,6 +6,7 @@
 mod conf;
 mod flow;
 mod instance;
+mod pipe;
 mod process;
 mod protocol;
 mod redis;
@@ -42,6 +43,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     instance::register(core, table)?;
     process::register(core, table)?;
     protocol::register(core, table)?;
+    pipe::register(core, table)?;
     sync::register(core, table)?;
     sign::register(core, table)?;
     self::redis::register(core, table)?;

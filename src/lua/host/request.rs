@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow, ffi::OsStr, net::SocketAddr, os::unix::ffi::OsStrExt as _, path::Path, rc::Rc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_set_args", req_set_args)?;
     state.host_function(table, "req_read_body", req_read_body)?;
     state.host_function(table, "req_body", req_body)?;
+    state.host_function(table, "req_piece", req_piece)?;
+    state.host_function(table, "req_body_state", req_body_state)?;
     state.host_function(table, "req_body_read", req_body_read)?;
     state.host_function(table, "req_set_body", req_set_body)?;
     state.host_function(table, "req_set_body_file", req_set_body_file)?;
@@ -329,6 +332,26 @@ fn req_read_body(frame: &mut Frame<'_>) -> Called {
         dir: Rc::clone(&core.env.temp_dir),
     }));
     Ok(Outcome::Yield)
+}
+
+/// `req_piece(milliseconds)`: the next piece of a body that nobody has read.
+fn req_piece(frame: &mut Frame<'_>) -> Called {
+    let milliseconds = frame.need_num(1, "req_piece")?;
+    let time = Duration::try_from_secs_f64(milliseconds / 1000.0)
+        .map_err(|_| Raise::new("bad timeout value"))?;
+    let core = frame.core()?;
+    let x = frame.exchange()?;
+    core.suspend(Op::ReadPiece(x.body_bytes_max.unwrap_or(x.body.bytes_max), time));
+    Ok(Outcome::Yield)
+}
+
+/// Whether there is a body, and whether somebody has read it.
+fn req_body_state(frame: &mut Frame<'_>) -> Called {
+    let body = &frame.exchange()?.body;
+    let (present, read) = (body.present, body.held.is_some() || body.file.is_some());
+    frame.push_bool(present);
+    frame.push_bool(read);
+    Ok(Outcome::Return(2))
 }
 
 /// The body as far as it was read: itself, or the path of the file it lies in.

@@ -164,4 +164,87 @@ return {
         ngx.req.read_body()
         return "pass"
     end },
+    ["socket"] = { method = "POST", body = "line one\nline two\r\n12345rest", access = function()
+        local sock, err = ngx.req.socket()
+        say(type(sock), err)
+        sock:settimeout(1000)
+        say(sock:receive())
+        say(sock:receive("*l"))
+        say(sock:receive(3))
+        say(sock:receive(0))
+        say(sock:receive("*a"))
+        say(sock:receive())
+        say(sock:receive(1))
+    end },
+    ["socket: too short"] = { method = "POST", body = "abc", access = function()
+        local sock = ngx.req.socket()
+        say(sock:receive(5))
+        say(sock:receive(5))
+    end },
+    ["socket: until a pattern"] = { method = "POST", body = "one--two-x--three", access = function()
+        local sock = ngx.req.socket()
+        local reader = sock:receiveuntil("--")
+        say(reader())
+        say(reader(2))
+        say(reader(9))
+        say(reader(9))
+        say(reader())
+        say(reader())
+    end },
+    ["socket: inclusive"] = { method = "POST", body = "a,b,c", access = function()
+        local sock = ngx.req.socket()
+        local reader = sock:receiveuntil(",", { inclusive = true })
+        say(reader())
+        say(reader())
+        say(reader())
+    end },
+    ["socket: large"] = { method = "POST", body = ("0123456789"):rep(30000), access = function()
+        local sock = ngx.req.socket()
+        local count = 0
+        while true do
+            local data, err, partial = sock:receive(4096)
+            if not data then
+                say(count, err, #(partial or ""))
+                break
+            end
+            count = count + #data
+        end
+    end },
+    ["socket: any"] = { method = "POST", body = "abcdef", access = function()
+        local sock = ngx.req.socket()
+        say(try(sock.receiveany, sock, 0))
+        say(sock:receiveany(4))
+        say(sock:receiveany(4))
+        say(sock:receiveany(4))
+    end },
+    ["socket: no body"] = function()
+        say(ngx.req.socket())
+    end,
+    ["socket: the body was read"] = { method = "POST", body = "x", access = function()
+        ngx.req.read_body()
+        say(ngx.req.socket())
+    end },
+    ["socket: twice"] = { method = "POST", body = "abc", access = function()
+        local sock = ngx.req.socket()
+        say(sock:receive(1))
+        say(ngx.req.socket())
+        say(sock:receive(1))
+    end },
+    ["socket: then the body"] = { method = "POST", body = "abc", access = function()
+        local sock = ngx.req.socket()
+        say(sock:receive("*a"))
+        say(try(ngx.req.get_body_data))
+        say(ngx.var.content_length)
+    end },
+    ["socket: bad patterns"] = { method = "POST", body = "x", access = function()
+        local sock = ngx.req.socket()
+        say((try(sock.receive, sock, "*x")))
+        say((try(sock.receive, sock, -1)))
+        say((try(sock.receiveuntil, sock)))
+        say(sock:receiveuntil(""))
+    end },
+    ["socket: methods"] = { method = "POST", body = "x", access = function()
+        local sock = ngx.req.socket()
+        say(sock.send, sock.connect, sock.setkeepalive, type(sock.receive), type(sock.settimeout))
+    end },
 }

@@ -245,10 +245,7 @@ fn gmatch(
             Err(code) => Err(failed(lua, code)?),
             Ok(false) => Ok(Value::Nil),
             Ok(true) => {
-                let (from, to) = whole(&found);
-                // As nginx has it, no two empty matches end with the subject.
-                position = next_start(&program, &bytes, &found)
-                    .filter(|next| from != to || *next < bytes.len());
+                position = next_start(&program, &bytes, &found);
                 Ok(Value::Table(captures(lua, &program, &bytes, &found, None)?))
             }
         };

@@ -92,10 +92,7 @@ fn http_dates_go_both_ways() {
         ("time.http_time(253402300799)", "'Fri, 31 Dec 9999 23:59:59 GMT'"),
         ("time.cookie_time(1547178471)", "'Fri, 11-Jan-19 03:47:51 GMT'"),
         ("time.cookie_time(2145916800)", "'Fri, 01-Jan-2038 00:00:00 GMT'"),
-        (
-            "time.http_time('1')",
-            "raised: 'plugin:1: bad argument #1 to 'http_time' (number expected, got string)'",
-        ),
+        ("time.http_time('1')", "raised: 'plugin:1: number argument only'"),
         ("time.parse_http_time('Thu, 18 Nov 2010 11:27:35 GMT')", "1290079655"),
         ("time.parse_http_time('Sunday, 06-Nov-94 08:49:37 GMT')", "784111777"),
         ("time.parse_http_time('Sun Nov  6 08:49:37 1994')", "784111777"),
@@ -107,10 +104,7 @@ fn http_dates_go_both_ways() {
         ("time.parse_http_time('Thu, 18 Nov 2010')", "nil"),
         ("time.parse_http_time('')", "nil"),
         ("time.parse_http_time(('x'):rep(1e5))", "nil"),
-        (
-            "time.parse_http_time(5)",
-            "raised: 'plugin:1: bad argument #1 to 'parse_http_time' (string argument only)'",
-        ),
+        ("time.parse_http_time(5)", "raised: 'plugin:1: string argument only'"),
         (
             "for s = 0, 4e9, 12345677 do assert(time.parse_http_time(time.http_time(s)) == s) end return 1",
             "1",

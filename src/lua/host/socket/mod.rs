@@ -10,7 +10,7 @@ mod dns;
 mod handles;
 mod options;
 mod pool;
-mod read;
+pub(in crate::lua::host) mod read;
 mod tcp;
 #[cfg(test)]
 pub(super) mod tests;

@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use memchr::{memchr, memmem};
 
 /// What a call waits for.
-pub(super) enum Want {
+pub(in crate::lua::host) enum Want {
     /// `"*l"`: up to a line feed, which is dropped with every carriage return before it.
     Line,
     /// `"*a"`: everything until the peer closes.
@@ -21,21 +21,21 @@ pub(super) enum Want {
 }
 
 /// What `receiveuntil`'s iterator waits for.
-pub(super) struct Until {
+pub(in crate::lua::host) struct Until {
     /// Where to stop.
-    pub(super) pattern: Vec<u8>,
+    pub(in crate::lua::host) pattern: Vec<u8>,
     /// Whether the pattern is part of the result.
-    pub(super) inclusive: bool,
+    pub(in crate::lua::host) inclusive: bool,
     /// At most so many bytes in one call.
-    pub(super) max: Option<usize>,
+    pub(in crate::lua::host) max: Option<usize>,
 }
 
 /// A complete result.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Got {
-    pub(super) data: Vec<u8>,
+pub(in crate::lua::host) struct Got {
+    pub(in crate::lua::host) data: Vec<u8>,
     /// Whether it ends where the pattern begins.
-    pub(super) matched: bool,
+    pub(in crate::lua::host) matched: bool,
 }
 
 impl Got {
@@ -45,19 +45,19 @@ impl Got {
 }
 
 /// A read under way.
-pub(super) struct Reading {
-    pub(super) want: Want,
+pub(in crate::lua::host) struct Reading {
+    pub(in crate::lua::host) want: Want,
     /// Bytes that were looked at and need no second look.
     seen: usize,
 }
 
 impl Reading {
-    pub(super) fn new(want: Want) -> Self {
+    pub(in crate::lua::host) fn new(want: Want) -> Self {
         Self { want, seen: 0 }
     }
 
     /// The result, if `buf` has all of it.
-    pub(super) fn take(&mut self, buf: &mut BytesMut) -> Option<Got> {
+    pub(in crate::lua::host) fn take(&mut self, buf: &mut BytesMut) -> Option<Got> {
         match &self.want {
             Want::All => None,
             Want::Exactly(size) => (buf.len() >= *size).then(|| Got::data(cut(buf, *size))),
@@ -80,7 +80,7 @@ impl Reading {
     }
 
     /// The result when the peer closed, if that is how it ends.
-    pub(super) fn take_at_end(&self, buf: &mut BytesMut) -> Option<Got> {
+    pub(in crate::lua::host) fn take_at_end(&self, buf: &mut BytesMut) -> Option<Got> {
         let len = buf.len();
         matches!(self.want, Want::All).then(|| Got::data(cut(buf, len)))
     }

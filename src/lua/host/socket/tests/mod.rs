@@ -1,6 +1,7 @@
-//! Cosockets, semaphores and the HTTP client, in a real VM against servers on loopback.
+//! Cosockets, semaphores, child processes and the HTTP client, in a real VM against servers on loopback.
 
 mod http;
+mod pipe;
 mod pool;
 mod sync;
 mod tcp;
