@@ -168,3 +168,16 @@ fn only_lua_files_are_plugins() {
     let init = prefix.write("y/init.lua", "");
     assert_eq!(identify(&init).unwrap().0, "y");
 }
+
+#[test]
+fn what_lies_beside_a_checked_plugin_is_found() {
+    let prefix = Prefix::new();
+    prefix.write("../elsewhere/shared/part.lua", "return { f = function() end }");
+    let file = prefix.write(
+        "../elsewhere/x.lua",
+        "local part = require('apisix.plugins.shared.part')\nlocal f = part.f\n\
+         return { version = 1, priority = 77, schema = {}, access = f }",
+    );
+    let lines = found_in(&prefix, &file);
+    assert!(lines.last().unwrap().ends_with("x.lua: ok"), "{lines:?}");
+}
