@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A request makes a few dozen small allocations, a plugin more: this allocator answers
-/// them from the thread's own lists.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: moongate::sys::allocator::Allocator = moongate::sys::allocator::Allocator;
 
 fn main() -> ExitCode {
     moongate::cli::main()

@@ -21,6 +21,8 @@ local OWNERS = {
     ["hmac-auth"] = { "anti-tamper", "anti-replay", "hmac-auth" },
 }
 
+local NO_KEYS = {}
+
 -- Where a signature stands, if not in Authorization.
 local CREDENTIALS = { ["rfc9421"] = { "Signature", "Signature-Input" } }
 
@@ -186,9 +188,11 @@ function _M.verify(conf, ctx)
 
     local entry, consumer, consumer_conf = keys.find(OWNERS[conf.scheme], claim.key_id)
     local named = conf.scheme == "hmac-auth" and claim.algorithm or nil
-    local active = entry and keys.active(entry, named, now) or {}
+    local active = entry and keys.active(entry, named, now) or NO_KEYS
+    -- The bound is for a body that is a part of what is signed.
+    local bound = claim.body == "within" and { max_size = conf.max_body_size } or nil
     local ok
-    ok, reason, why = core.signature.verify(claim, active, { max_size = conf.max_body_size })
+    ok, reason, why = core.signature.verify(claim, active, bound)
     if not entry then
         return nil, "unknown_key", "nobody has the key " .. claim.key_id
     end

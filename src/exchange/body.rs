@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     path::Path,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -125,6 +125,27 @@ impl Source for Lost {
     }
 }
 
+/// The first bytes of a body, and what follows them.
+struct Begun {
+    first: Bytes,
+    rest: Body,
+}
+
+impl Source for Begun {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        if self.first.is_empty() {
+            return self.rest.poll_frame(cx);
+        }
+        Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut self.first)))))
+    }
+
+    fn abandon(&mut self) {
+        if let Body::Stream(source) = &mut self.rest {
+            source.abandon();
+        }
+    }
+}
+
 /// Digests that are made of a body while it is read.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -150,6 +171,9 @@ impl Check {
         }
     }
 }
+
+/// A body of which more bytes were announced is not looked at before somebody waits for it.
+const SMALL_BYTES_MAX: u64 = 16 << 10;
 
 /// How much of a body may be read, and where to.
 #[derive(Debug, Clone)]
@@ -252,6 +276,45 @@ impl RequestBody {
             self.sums = Some(Box::new(check.finish()?));
         }
         Ok(None)
+    }
+
+    /// Reads the whole body if it is a small one that is there already, without waiting: whether
+    /// it did. [`RequestBody::hold`] does what is left, and tells of errors.
+    pub fn hold_small(&mut self) -> bool {
+        let small = self.length.is_some_and(|length| length <= SMALL_BYTES_MAX);
+        let judged = self.check.as_ref().is_some_and(|check| check.expected.is_some());
+        if !small || judged || self.held.is_some() || !matches!(self.incoming, Body::Stream(_)) {
+            return false;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut piece = Bytes::new();
+        let failed = loop {
+            match self.incoming.poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(Frame::Data(data)))) if piece.is_empty() => piece = data,
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    piece = [piece, data].concat().into();
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(_)))) => {}
+                Poll::Ready(Some(Err(error))) => {
+                    break Some(Body::Stream(Box::new(Lost(error.kind().clone()))));
+                }
+                Poll::Ready(None) => break None,
+                // Whoever waits for the rest asks again, to be woken.
+                Poll::Pending => break Some(std::mem::take(&mut self.incoming)),
+            }
+        };
+        if let Some(rest) = failed {
+            self.incoming = Body::Stream(Box::new(Begun { first: piece, rest }));
+            return false;
+        }
+        self.incoming = Body::Empty;
+        self.received = piece.len() as u64;
+        if let Some(mut check) = self.check.take() {
+            check.hashing.update(&piece);
+            self.sums = Some(Box::new(check.hashing.finish()));
+        }
+        self.held = Some(piece);
+        true
     }
 
     async fn read(&mut self, room: &Room) -> Result<()> {
@@ -433,6 +496,55 @@ mod tests {
             }
         }
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Has its pieces only when somebody may be woken.
+    struct Late(Pieces, usize);
+
+    impl Source for Late {
+        fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+            if self.1 == 0 {
+                self.1 = 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.1 -= 1;
+            self.0.poll_frame(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_body_that_is_there_is_held_without_waiting() {
+        let mut there = body(Some(9), &[4, 5]);
+        let check = Check { hashing: Hashing::new(true, false), expected: None };
+        there.check = Some(Box::new(check));
+        assert!(there.hold_small());
+        assert_eq!(there.held.as_deref(), Some(&b"xxxxxxxxx"[..]));
+        assert_eq!(there.received, 9);
+        let sum = crate::codec::sign::digest::sha256(b"xxxxxxxxx");
+        assert_eq!(there.sums.unwrap().sha256, Some(sum));
+        assert!(there.incoming.is_empty());
+        assert!(!body(None, &[4, 5]).hold_small(), "nobody knows how long it is");
+        assert!(!body(Some(SMALL_BYTES_MAX + 1), &[4, 5]).hold_small());
+    }
+
+    #[tokio::test]
+    async fn of_a_body_that_comes_later_nothing_is_lost() {
+        for ready in 0..4 {
+            let mut late = body(Some(12), &[]);
+            let pieces = Pieces([3, 4, 5].into());
+            late.incoming = Body::Stream(Box::new(Late(pieces, ready)));
+            late.check =
+                Some(Box::new(Check { hashing: Hashing::new(true, false), expected: None }));
+            assert!(!late.hold_small());
+            let (room, dir) = room(&format!("late-{ready}"), 100);
+            late.hold(&room).await.unwrap();
+            assert_eq!(late.held.as_deref(), Some(&b"xxxxxxxxxxxx"[..]));
+            assert_eq!(late.received, 12);
+            let sum = crate::codec::sign::digest::sha256(b"xxxxxxxxxxxx");
+            assert_eq!(late.sums.unwrap().sha256, Some(sum));
+            let _ = fs::remove_dir_all(dir);
+        }
     }
 
     #[tokio::test]

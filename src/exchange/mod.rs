@@ -8,6 +8,7 @@ pub mod vars;
 
 use std::{
     any::Any,
+    cell::Cell,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -18,7 +19,7 @@ pub use body::{Body, Frame, RequestBody, Source};
 
 use crate::{
     clock,
-    codec::{Call, Framing},
+    codec::{Call, Framing, sign::Claim},
     config::{
         Snapshot,
         runs::{Matched, Runs},
@@ -263,12 +264,49 @@ pub struct Exchange {
     pub refused_routes: Vec<u32>,
     /// Tells whether the client is still there while the upstream is silent.
     pub peer: Option<Rc<dyn Peer>>,
+    /// Signatures that plugins look at.
+    pub claims: Claims,
     /// Whether the wait for the upstream's head has begun.
     pub waits: bool,
     /// When the last wait ended: the time of everything that follows without waiting.
     pub now: Instant,
     /// When the response was sent.
     pub ended: Option<Instant>,
+}
+
+/// What the request says about its signatures, each claim under a number that no other has.
+///
+/// It goes with its request; a plugin that asks again and again loses the oldest.
+#[derive(Debug, Default)]
+pub struct Claims(Vec<(u64, Claim)>);
+
+impl Claims {
+    /// Claims that one request keeps.
+    const KEPT_MAX: usize = 16;
+
+    /// Keeps `claim`; returns its number.
+    pub fn keep(&mut self, claim: Claim) -> u64 {
+        thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
+        let number = LAST.get() + 1;
+        LAST.set(number);
+        if self.0.len() >= Self::KEPT_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((number, claim));
+        number
+    }
+
+    /// The one that was kept last.
+    #[must_use]
+    pub fn last(&self) -> Option<&Claim> {
+        self.0.last().map(|(_, claim)| claim)
+    }
+
+    /// The claim of that number, if it is one of this request and still kept.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<&Claim> {
+        self.0.iter().find(|(known, _)| *known == number).map(|(_, claim)| claim)
+    }
 }
 
 /// The client's end of the connection, as far as steps other than `accept` may look at it.
@@ -371,6 +409,7 @@ impl Default for Exchange {
             client_gone: false,
             refused_routes: Vec::new(),
             peer: None,
+            claims: Claims::default(),
             waits: false,
             now: clock::now(),
             ended: None,

@@ -1,5 +1,6 @@
 //! The operating system: what needs `unsafe`, and what both sides of the gateway share.
 
+pub mod allocator;
 pub mod conn;
 pub mod cpu;
 pub mod deadline;

@@ -15,25 +15,19 @@ local nonce_insert = host.nonce_insert
 local _M = {}
 
 
--- No two pairs of scope and nonce have the same text.
-local function text_of(scope, nonce)
-    return #scope .. ":" .. scope .. nonce
-end
-
-
 --- Takes a number.
 -- @tparam string scope what it is unique in, such as the id of a key
 -- @tparam string nonce
 -- @tparam number ttl seconds for which it is known
 -- @treturn string "first": it is new. "seen": it is not. "full": there is no room for it
 function _M.insert(scope, nonce, ttl)
-    return nonce_insert(text_of(scope, nonce), ttl)
+    return nonce_insert(scope, nonce, ttl)
 end
 
 
 --- Makes a number new again that was taken but not used after all.
 function _M.forget(scope, nonce)
-    nonce_forget(text_of(scope, nonce))
+    nonce_forget(scope, nonce)
 end
 
 

@@ -12,13 +12,14 @@
 -- `@path`, `@query`, `@authority`, fields in lower case; other claims have the same table) and
 -- `body`: "digest" (the signature covers a digest of it), "within" (the signature is over the
 -- body itself), "waived" (the client says that it is not signed) or "none". None of it is true
--- before `verify` said so.
+-- before `verify` said so. A claim ends with its request.
 -- moongate's own; APISIX has no such module.
 -- @module apisix.core.signature
 local host = require("moongate.host")
 
 local body_expect = host.body_expect
 local body_hash = host.body_hash
+local body_holds = host.body_holds
 local body_matches = host.body_matches
 local body_sums = host.body_sums
 local gsub = string.gsub
@@ -114,12 +115,17 @@ function _M.key(algorithm, text)
 end
 
 
+local function too_large(length, max_size)
+    return nil, "too_large", "request size " .. (length and length .. " " or "")
+                             .. "is greater than the maximum size " .. max_size .. " allowed"
+end
+
+
 -- Refuses by the announced length, so that nothing too long is read at all.
 local function check_length(max_size)
     local length = tonumber((host.req_header("content-length")))
     if length and length > max_size then
-        return nil, "too_large", "request size " .. length
-                                 .. " is greater than the maximum size " .. max_size .. " allowed"
+        return too_large(length, max_size)
     end
     return true
 end
@@ -127,9 +133,9 @@ end
 
 -- The SHA-256 of the body: nil, the kind of reason and why if there is none.
 local function read_body(claim, max_size)
-    if not body_hash(claim.object, max_size) then
-        return nil, "too_large", "request size is greater than the maximum size "
-                                 .. max_size .. " allowed"
+    local whole, length = body_hash(claim.object, max_size)
+    if not whole then
+        return too_large(length, max_size)
     end
     local sha256, sha512, err = body_sums(claim.object)
     if err then
@@ -209,18 +215,28 @@ function _M.check_body(claim, opts)
         return nil, "uncovered", "no digest of the body is signed"
     end
     local max_size = opts.max_size or DEFAULT_MAX_SIZE
-    local ok, reason, why = check_length(max_size)
-    if not ok then
-        return nil, reason, why
+    if opts.stream then
+        local ok, reason, why = check_length(max_size)
+        if not ok then
+            return nil, reason, why
+        end
+        if body_expect(claim.object, opts.status or 401, max_size) then
+            return true
+        end
     end
-    if opts.stream and body_expect(claim.object, opts.status or 401, max_size) then
-        return true
+    local whole, length = body_hash(claim.object, max_size)
+    if not whole then
+        return too_large(length, max_size)
     end
-    local sha256, sha512, err = read_body(claim, max_size)
-    if not sha256 then
-        return nil, sha512, err
+    local holds = body_holds(claim.object)
+    if holds == nil then
+        local sha256, sha512, err = body_sums(claim.object)
+        if err then
+            return nil, "body", err
+        end
+        holds = body_matches(claim.object, sha256, sha512)
     end
-    if not body_matches(claim.object, sha256, sha512) then
+    if not holds then
         return nil, "digest", "the body is not the one that was signed"
     end
     return true

@@ -40,7 +40,7 @@ pub fn content_digest(value: &[u8], key: Option<&str>) -> Result<Vec<Digest>, Re
         .map_err(|error| malformed(format!("Content-Digest: {}", error.0)))?;
     let mut digests = Vec::new();
     for (name, member) in &members {
-        if key.is_some_and(|key| key != name) {
+        if key.is_some_and(|key| key != *name) {
             continue;
         }
         let Member::Item(structured::Item { bare: Bare::Bytes(bytes), .. }) = member else {
@@ -153,6 +153,13 @@ impl Hashing {
         if let Some(sum) = &mut self.long {
             sum.update(piece);
         }
+    }
+
+    /// Whether `sums` has all that this makes.
+    #[must_use]
+    pub fn is_in(&self, sums: &Sums) -> bool {
+        (self.short.is_none() || sums.sha256.is_some())
+            && (self.long.is_none() || sums.sha512.is_some())
     }
 
     /// The digests of what was given.

@@ -64,30 +64,35 @@ fn no_key(why: String) -> Refused {
     malformed(why)
 }
 
+/// A component as it stands in a list: its name in quotes, with its parameters.
+fn quoted(name: &str) -> String {
+    if name.starts_with('"') {
+        return name.to_owned();
+    }
+    let (plain, params) = name.split_at(name.find(';').unwrap_or(name.len()));
+    format!("\"{plain}\"{params}")
+}
+
 fn sign_9421(message: &Message<'_>, order: &Order<'_>) -> Result<Added, Refused> {
     let mut added = Added::new();
+    let quoted: Vec<String> = order.covered.iter().map(|name| quoted(name)).collect();
     let mut components = Vec::new();
-    for name in order.covered {
-        let (plain, params) = name.split_at(name.find(';').unwrap_or(name.len()));
-        let quoted = match name.strip_prefix('"') {
-            Some(_) => (*name).to_owned(),
-            None => format!("\"{plain}\"{params}"),
-        };
+    for (name, quoted) in order.covered.iter().zip(&quoted) {
         let item = structured::item(quoted.as_bytes())
             .map_err(|error| malformed(format!("component {name}: {}", error.0)))?;
         components.push(item);
     }
     let wants_digest = components.iter().any(|item| {
-        let own = !item.params.iter().any(|(name, _)| name == "req");
-        item.bare == Bare::String("content-digest".to_owned()) && own
+        let own = !item.params.iter().any(|(name, _)| *name == "req");
+        item.bare == Bare::String("content-digest".into()) && own
     });
     if wants_digest && message.lines("content-digest").next().is_none() {
         let sum = text::base64(&digest::sha256(order.body.unwrap_or_default()));
         added.push(("Content-Digest".to_owned(), format!("sha-256=:{sum}:")));
     }
-    let mut params = vec![("created".to_owned(), Bare::Integer(order.now))];
+    let mut params = vec![("created", Bare::Integer(order.now))];
     if let Some(seconds) = order.lifetime {
-        params.push(("expires".to_owned(), Bare::Integer(order.now.saturating_add(seconds))));
+        params.push(("expires", Bare::Integer(order.now.saturating_add(seconds))));
     }
     let texts = [
         ("keyid", Some(order.key_id)),
@@ -96,13 +101,13 @@ fn sign_9421(message: &Message<'_>, order: &Order<'_>) -> Result<Added, Refused>
         ("tag", order.tag),
     ];
     for (name, value) in texts {
-        params.extend(value.map(|value| (name.to_owned(), Bare::String(value.to_owned()))));
+        params.extend(value.map(|value| (name, Bare::String(value.into()))));
     }
     let base = with(message, &added, |message| rfc9421::base(message, &components, &params))?;
     let signature = order.key.sign(&base).map_err(no_key)?;
     let one = |member| {
         let mut out = String::new();
-        structured::write_dictionary(&mut out, &[(order.label.to_owned(), member)]);
+        structured::write_dictionary(&mut out, &[(order.label, member)]);
         out
     };
     added.push(("Signature-Input".to_owned(), one(Member::Inner(components, params))));

@@ -24,7 +24,7 @@ pub(super) fn claim(message: &Message<'_>, select: Select<'_>) -> Result<Claim, 
     let signatures =
         structured::dictionary(&signatures).map_err(|error| bad("Signature", error))?;
     let (label, components, params) = choose(&inputs, select)?;
-    let found = signatures.iter().find(|(known, _)| known == label);
+    let found = signatures.iter().find(|(known, _)| *known == label);
     let Some((_, Member::Item(Item { bare: Bare::Bytes(signature), .. }))) = found else {
         return Err(missing(format!("no Signature for the label {label}")));
     };
@@ -52,21 +52,21 @@ fn bad(field: &'static str, error: Malformed) -> Refused {
 
 /// The one signature that is meant.
 fn choose<'i>(
-    inputs: &'i [(String, Member)],
+    inputs: &'i [(&'i str, Member<'i>)],
     select: Select<'_>,
-) -> Result<(&'i str, &'i [Item], &'i Params), Refused> {
+) -> Result<(&'i str, &'i [Item<'i>], &'i Params<'i>), Refused> {
     let mut found = None;
     for (label, member) in inputs {
         let Member::Inner(components, params) = member else {
             return Err(malformed("Signature-Input: a member is no inner list"));
         };
-        let tag = params.iter().find(|(name, _)| name == "tag").map(|(_, value)| value);
+        let tag = params.iter().find(|(name, _)| *name == "tag").map(|(_, value)| value);
         let tagged =
             select.tag.is_none_or(|wanted| matches!(tag, Some(Bare::String(tag)) if tag == wanted));
-        if !tagged || select.label.is_some_and(|wanted| wanted != label) {
+        if !tagged || select.label.is_some_and(|wanted| wanted != *label) {
             continue;
         }
-        if found.replace((label.as_str(), components.as_slice(), params)).is_some() {
+        if found.replace((*label, components.as_slice(), params)).is_some() {
             return Err(ambiguous("several signatures could be meant"));
         }
     }
@@ -85,10 +85,10 @@ struct Stated<'a> {
 }
 
 impl<'a> Stated<'a> {
-    fn of(params: &'a Params) -> Result<Self, Refused> {
+    fn of(params: &'a Params<'a>) -> Result<Self, Refused> {
         let mut stated = Self::default();
         for (name, value) in params {
-            match (name.as_str(), value) {
+            match (*name, value) {
                 ("created", Bare::Integer(seconds)) => stated.created = Some(*seconds),
                 ("expires", Bare::Integer(seconds)) => stated.expires = Some(*seconds),
                 ("nonce", Bare::String(nonce)) if nonce.len() <= NONCE_BYTES_MAX => {
@@ -117,11 +117,11 @@ impl<'a> Stated<'a> {
 /// A component identifier.
 struct Component<'a> {
     name: &'a str,
-    params: &'a Params,
+    params: &'a Params<'a>,
 }
 
 impl<'a> Component<'a> {
-    fn of(item: &'a Item) -> Result<Self, Refused> {
+    fn of(item: &'a Item<'a>) -> Result<Self, Refused> {
         let Bare::String(name) = &item.bare else {
             return Err(malformed("a component is no string"));
         };
@@ -134,12 +134,12 @@ impl<'a> Component<'a> {
     }
 
     fn flag(&self, name: &str) -> bool {
-        self.params.iter().any(|(known, value)| known == name && *value == Bare::Bool(true))
+        self.params.iter().any(|(known, value)| *known == name && *value == Bare::Bool(true))
     }
 
     fn text(&self, name: &str) -> Option<&'a str> {
         self.params.iter().find_map(|(known, value)| match value {
-            Bare::String(text) if known == name => Some(text.as_str()),
+            Bare::String(text) if *known == name => Some(&**text),
             _ => None,
         })
     }
@@ -148,7 +148,7 @@ impl<'a> Component<'a> {
     fn check(&self) -> Result<(), Refused> {
         for (name, value) in self.params {
             let derived = self.name.starts_with('@');
-            let known = match (name.as_str(), value) {
+            let known = match (*name, value) {
                 ("sf" | "bs", Bare::Bool(true)) | ("key", Bare::String(_)) => !derived,
                 ("req", Bare::Bool(true)) => true,
                 ("name", Bare::String(_)) => self.name == "@query-param",
@@ -239,7 +239,7 @@ impl<'a> Component<'a> {
         let broken = |error: Malformed| malformed(format!("{}: {}", self.name, error.0));
         if let Some(key) = self.text("key") {
             let members = structured::dictionary(&value).map_err(broken)?;
-            let member = members.iter().find(|(known, _)| known == key).ok_or_else(absent)?;
+            let member = members.iter().find(|(known, _)| *known == key).ok_or_else(absent)?;
             structured::write_member(&mut out, &member.1);
         } else if self.flag("sf") {
             if let Ok(item) = structured::item(&value) {
@@ -268,8 +268,8 @@ fn replace_tilde(text: Vec<u8>) -> Vec<u8> {
 /// The signature base (RFC 9421, 2.5).
 pub(super) fn base(
     message: &Message<'_>,
-    components: &[Item],
-    params: &Params,
+    components: &[Item<'_>],
+    params: &Params<'_>,
 ) -> Result<Vec<u8>, Refused> {
     if components.len() > COMPONENTS_MAX {
         return Err(malformed("too many components"));
@@ -300,7 +300,7 @@ pub(super) fn base(
 }
 
 /// What is covered whole: components of the message itself, with no parameter that narrows them.
-fn covered(components: &[Item]) -> Vec<String> {
+fn covered(components: &[Item<'_>]) -> Vec<String> {
     let mut names = Vec::with_capacity(components.len() + 5);
     for item in components {
         let Ok(component) = Component::of(item) else { continue };
@@ -325,7 +325,7 @@ fn covered(components: &[Item]) -> Vec<String> {
     names
 }
 
-fn body(message: &Message<'_>, components: &[Item]) -> Result<Bound, Refused> {
+fn body(message: &Message<'_>, components: &[Item<'_>]) -> Result<Bound, Refused> {
     let mut digests = Vec::new();
     for item in components {
         let Ok(component) = Component::of(item) else { continue };

@@ -4,24 +4,26 @@
 //! A key that comes twice is refused, where the standard would take the last: a signature must
 //! not depend on which of two a reader likes. Display strings are not known.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::text;
 
 /// Members of a list or dictionary, items of an inner list, parameters of an item.
 const COUNT_MAX: usize = 256;
+/// Items that most inner lists have at most.
+const ITEMS_USUAL: usize = 8;
 
 /// A value without parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bare {
+pub enum Bare<'a> {
     /// An integer.
     Integer(i64),
     /// A decimal, in thousandths.
     Decimal(i64),
     /// A quoted string.
-    String(String),
+    String(Cow<'a, str>),
     /// A token.
-    Token(String),
+    Token(&'a str),
     /// A byte sequence.
     Bytes(Vec<u8>),
     /// A boolean.
@@ -31,24 +33,24 @@ pub enum Bare {
 }
 
 /// Parameters, in their order.
-pub type Params = Vec<(String, Bare)>;
+pub type Params<'a> = Vec<(&'a str, Bare<'a>)>;
 
 /// A value with parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct Item<'a> {
     /// The value.
-    pub bare: Bare,
+    pub bare: Bare<'a>,
     /// Its parameters.
-    pub params: Params,
+    pub params: Params<'a>,
 }
 
 /// A member of a list or dictionary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Member {
+pub enum Member<'a> {
     /// An item.
-    Item(Item),
+    Item(Item<'a>),
     /// An inner list, with its parameters.
-    Inner(Vec<Item>, Params),
+    Inner(Vec<Item<'a>>, Params<'a>),
 }
 
 /// The text is no structured field of the wanted kind, for this reason.
@@ -64,8 +66,8 @@ struct Reader<'a>(&'a [u8]);
 /// # Errors
 ///
 /// [`Malformed`].
-pub fn dictionary(value: &[u8]) -> Parsed<Vec<(String, Member)>> {
-    let mut members: Vec<(String, Member)> = Vec::new();
+pub fn dictionary(value: &[u8]) -> Parsed<Vec<(&str, Member<'_>)>> {
+    let mut members: Vec<(&str, Member<'_>)> = Vec::new();
     Reader(value).members(|reader| {
         let key = reader.key()?;
         let member = if reader.eat(b'=') {
@@ -87,7 +89,7 @@ pub fn dictionary(value: &[u8]) -> Parsed<Vec<(String, Member)>> {
 /// # Errors
 ///
 /// [`Malformed`].
-pub fn list(value: &[u8]) -> Parsed<Vec<Member>> {
+pub fn list(value: &[u8]) -> Parsed<Vec<Member<'_>>> {
     let mut members = Vec::new();
     Reader(value).members(|reader| {
         members.push(reader.member()?);
@@ -101,7 +103,7 @@ pub fn list(value: &[u8]) -> Parsed<Vec<Member>> {
 /// # Errors
 ///
 /// [`Malformed`].
-pub fn item(value: &[u8]) -> Parsed<Item> {
+pub fn item(value: &[u8]) -> Parsed<Item<'_>> {
     let mut reader = Reader(value);
     reader.blanks();
     let item = reader.item()?;
@@ -162,11 +164,11 @@ impl<'a> Reader<'a> {
         Err(Malformed("too many members"))
     }
 
-    fn member(&mut self) -> Parsed<Member> {
+    fn member(&mut self) -> Parsed<Member<'a>> {
         if !self.eat(b'(') {
             return Ok(Member::Item(self.item()?));
         }
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(ITEMS_USUAL);
         for _ in 0..=COUNT_MAX {
             self.blanks();
             if self.eat(b')') {
@@ -180,13 +182,13 @@ impl<'a> Reader<'a> {
         Err(Malformed("too many items"))
     }
 
-    fn item(&mut self) -> Parsed<Item> {
+    fn item(&mut self) -> Parsed<Item<'a>> {
         let bare = self.bare()?;
         Ok(Item { bare, params: self.params()? })
     }
 
-    fn params(&mut self) -> Parsed<Params> {
-        let mut params: Params = Vec::new();
+    fn params(&mut self) -> Parsed<Params<'a>> {
+        let mut params: Params<'a> = Vec::new();
         while self.eat(b';') {
             self.blanks();
             let key = self.key()?;
@@ -202,23 +204,23 @@ impl<'a> Reader<'a> {
         Ok(params)
     }
 
-    fn key(&mut self) -> Parsed<String> {
+    fn key(&mut self) -> Parsed<&'a str> {
         if !matches!(self.peek(), Some(b'a'..=b'z' | b'*')) {
             return Err(Malformed("no key"));
         }
         let key = self.run(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
         });
-        Ok(text::ascii(key).to_owned())
+        Ok(text::ascii(key))
     }
 
-    fn bare(&mut self) -> Parsed<Bare> {
+    fn bare(&mut self) -> Parsed<Bare<'a>> {
         match self.peek() {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'"') => self.string(),
             Some(b'*' | b'A'..=b'Z' | b'a'..=b'z') => {
                 let token = self.run(|byte| text::is_token(&[byte]) || b":/".contains(&byte));
-                Ok(Bare::Token(text::ascii(token).to_owned()))
+                Ok(Bare::Token(text::ascii(token)))
             }
             Some(b':') => {
                 self.next();
@@ -247,16 +249,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn string(&mut self) -> Parsed<Bare> {
+    fn string(&mut self) -> Parsed<Bare<'a>> {
         self.next();
-        let mut text = String::new();
+        let plain = |byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
+        let mut text = Cow::Borrowed(text::ascii(self.run(plain)));
         loop {
-            let plain = |byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\';
-            text.push_str(text::ascii(self.run(plain)));
             match self.next() {
                 Some(b'"') => return Ok(Bare::String(text)),
                 Some(b'\\') => match self.next() {
-                    Some(byte @ (b'"' | b'\\')) => text.push(char::from(byte)),
+                    Some(byte @ (b'"' | b'\\')) => {
+                        let text = text.to_mut();
+                        text.push(char::from(byte));
+                        text.push_str(text::ascii(self.run(plain)));
+                    }
                     _ => return Err(Malformed("a bad escape")),
                 },
                 Some(_) => return Err(Malformed("a bad byte in a string")),
@@ -265,7 +270,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn number(&mut self) -> Parsed<Bare> {
+    fn number(&mut self) -> Parsed<Bare<'a>> {
         let negative = self.eat(b'-');
         let whole = self.run(|byte| byte.is_ascii_digit());
         let sum = |digits: &[u8]| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0'));
@@ -286,7 +291,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a value in the one way it is written.
-pub fn write_bare(out: &mut String, bare: &Bare) {
+pub fn write_bare(out: &mut String, bare: &Bare<'_>) {
     // Writing to a String cannot fail.
     let _ = match bare {
         Bare::Integer(value) => write!(out, "{value}"),
@@ -300,7 +305,7 @@ pub fn write_bare(out: &mut String, bare: &Bare) {
         }
         Bare::String(text) => {
             out.push('"');
-            let mut rest = text.as_str();
+            let mut rest: &str = text;
             while let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) {
                 let (plain, special) = rest.split_at(at);
                 out.push_str(plain);
@@ -324,7 +329,7 @@ pub fn write_bare(out: &mut String, bare: &Bare) {
 }
 
 /// Appends parameters.
-pub fn write_params(out: &mut String, params: &Params) {
+pub fn write_params(out: &mut String, params: &Params<'_>) {
     for (key, value) in params {
         out.push(';');
         out.push_str(key);
@@ -336,13 +341,13 @@ pub fn write_params(out: &mut String, params: &Params) {
 }
 
 /// Appends an item.
-pub fn write_item(out: &mut String, item: &Item) {
+pub fn write_item(out: &mut String, item: &Item<'_>) {
     write_bare(out, &item.bare);
     write_params(out, &item.params);
 }
 
 /// Appends an inner list.
-pub fn write_inner(out: &mut String, items: &[Item], params: &Params) {
+pub fn write_inner(out: &mut String, items: &[Item<'_>], params: &Params<'_>) {
     out.push('(');
     for (n, item) in items.iter().enumerate() {
         if n > 0 {
@@ -355,7 +360,7 @@ pub fn write_inner(out: &mut String, items: &[Item], params: &Params) {
 }
 
 /// Appends a member.
-pub fn write_member(out: &mut String, member: &Member) {
+pub fn write_member(out: &mut String, member: &Member<'_>) {
     match member {
         Member::Item(item) => write_item(out, item),
         Member::Inner(items, params) => write_inner(out, items, params),
@@ -363,7 +368,7 @@ pub fn write_member(out: &mut String, member: &Member) {
 }
 
 /// Appends a list.
-pub fn write_list(out: &mut String, members: &[Member]) {
+pub fn write_list(out: &mut String, members: &[Member<'_>]) {
     for (n, member) in members.iter().enumerate() {
         if n > 0 {
             out.push_str(", ");
@@ -373,7 +378,7 @@ pub fn write_list(out: &mut String, members: &[Member]) {
 }
 
 /// Appends a dictionary.
-pub fn write_dictionary(out: &mut String, members: &[(String, Member)]) {
+pub fn write_dictionary(out: &mut String, members: &[(&str, Member<'_>)]) {
     for (n, (key, member)) in members.iter().enumerate() {
         if n > 0 {
             out.push_str(", ");

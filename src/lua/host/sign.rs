@@ -12,7 +12,7 @@ use crate::{
         order::{Order, sign},
     },
     exchange::{
-        Exchange,
+        Claims, Exchange,
         body::{Body, Check, Room},
     },
     lua::{
@@ -29,7 +29,6 @@ use crate::{
 
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let lua = core.lua();
-    object::class::<Read>(lua, lua.create_table()?)?;
     object::class::<Verifier>(lua, lua.create_table()?)?;
     object::class::<Signer>(lua, lua.create_table()?)?;
     let state = core.state();
@@ -42,6 +41,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "sig_signer", sig_signer)?;
     state.host_function(table, "sig_response", sig_response)?;
     state.host_function(table, "body_hash", body_hash)?;
+    state.host_function(table, "body_holds", body_holds)?;
     state.host_function(table, "body_sums", body_sums)?;
     state.host_function(table, "body_expect", body_expect)?;
     state.host_function(table, "body_matches", body_matches)?;
@@ -49,16 +49,6 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "body_tampered", body_tampered)?;
     state.host_function(table, "nonce_insert", nonce_insert)?;
     state.host_function(table, "nonce_forget", nonce_forget)
-}
-
-/// A claim that Lua holds.
-struct Read(Claim);
-
-impl Object for Read {
-    fn tag() -> &'static u8 {
-        static TAG: u8 = 11;
-        &TAG
-    }
 }
 
 /// A key that Lua holds.
@@ -110,7 +100,15 @@ fn with_request<T>(x: &Exchange, scheme: Option<&str>, then: impl FnOnce(&Messag
     })
 }
 
-/// `sig_claim(scheme, tag, label, uri_scheme)`: an object, what its body is tied by, key id,
+/// The claim that argument 1 is the number of. Lua holds no claim itself: its collector would
+/// keep the memory of thousands of them.
+fn claim_of<'x>(claims: &'x Claims, frame: &Frame<'_>, name: &str) -> Result<&'x Claim, Raise> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let number = frame.need_num(1, name)? as u64;
+    claims.get(number).ok_or_else(|| Raise::new("the claim is not one of this request"))
+}
+
+/// `sig_claim(scheme, tag, label, uri_scheme)`: a number, what its body is tied by, key id,
 /// algorithm, nonce, label, tag, timestamp, expires, and a text that is the same for claims that
 /// cover the same; or nil, the kind of reason, and why.
 fn sig_claim(frame: &mut Frame<'_>) -> Called {
@@ -122,9 +120,10 @@ fn sig_claim(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
     match with_request(x, uri_scheme, |message| sign::claim(scheme, message, select)) {
         Ok(claim) => {
-            frame.push_object(Read(claim));
-            let claim = &frame.need_object::<Read>(frame.count(), "sig_claim")?.0;
-            Ok(Outcome::Return(1 + push_claim(frame, claim)))
+            #[allow(clippy::cast_precision_loss)] // No process makes so many.
+            frame.push_num(x.claims.keep(claim) as f64);
+            let last = x.claims.last();
+            Ok(Outcome::Return(1 + last.map_or(0, |claim| push_claim(frame, claim))))
         }
         Err(Refused { reason, why }) => {
             frame.push_nil();
@@ -167,7 +166,8 @@ fn push_claim(frame: &mut Frame<'_>, claim: &Claim) -> i32 {
 
 /// `sig_covered(claim)`: the names of what is covered, as keys.
 fn sig_covered(frame: &mut Frame<'_>) -> Called {
-    let claim = &frame.need_object::<Read>(1, "sig_covered")?.0;
+    let x = frame.exchange()?;
+    let claim = claim_of(&x.claims, frame, "sig_covered")?;
     frame.push_table(0, claim.covered.len());
     for name in &claim.covered {
         frame.push_str(name.as_bytes());
@@ -179,24 +179,27 @@ fn sig_covered(frame: &mut Frame<'_>) -> Called {
 
 /// `sig_fingerprint(claim)`: what names the signed text.
 fn sig_fingerprint(frame: &mut Frame<'_>) -> Called {
-    let fingerprint = frame.need_object::<Read>(1, "sig_fingerprint")?.0.fingerprint();
+    let x = frame.exchange()?;
+    let fingerprint = claim_of(&x.claims, frame, "sig_fingerprint")?.fingerprint();
     frame.push_str(&fingerprint);
     ONE
 }
 
 /// `sig_bytes(claim)`: the signature.
 fn sig_bytes(frame: &mut Frame<'_>) -> Called {
-    let claim = &frame.need_object::<Read>(1, "sig_bytes")?.0;
+    let x = frame.exchange()?;
+    let claim = claim_of(&x.claims, frame, "sig_bytes")?;
     frame.push_str(&claim.signature);
     ONE
 }
 
 /// `sig_verify(claim, key, sha256)`
 fn sig_verify(frame: &mut Frame<'_>) -> Called {
-    let claim = frame.need_object::<Read>(1, "sig_verify")?;
+    let x = frame.exchange()?;
+    let claim = claim_of(&x.claims, frame, "sig_verify")?;
     let key = frame.need_object::<Verifier>(2, "sig_verify")?;
     let body: Option<&[u8; 32]> = frame.str(3).and_then(|sum| sum.try_into().ok());
-    let holds = claim.0.verify(&key.0, body);
+    let holds = claim.verify(&key.0, body);
     frame.push_bool(holds);
     ONE
 }
@@ -297,26 +300,34 @@ fn wanted(claim: &Claim) -> Hashing {
 }
 
 /// `body_hash(claim, bytes_max)`: reads the body whole and makes the digests that the claim
-/// needs: `true`, or `false` if it is larger. What is above the buffer's size goes to a file.
+/// needs: `true`, or `false` if it is larger, and how large if that is known. What is above the
+/// size of the buffer goes to a file.
 fn body_hash(frame: &mut Frame<'_>) -> Called {
-    let hashing = wanted(&frame.need_object::<Read>(1, "body_hash")?.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
     let bytes_max = frame.need_num(2, "body_hash")?.max(1.0) as u64;
     let core = frame.core()?;
-    let body = &mut frame.exchange()?.body;
+    let x = frame.exchange()?;
+    let hashing = wanted(claim_of(&x.claims, frame, "body_hash")?);
+    let body = &mut x.body;
     let length = match (&body.held, &body.file) {
         (Some(held), _) => Some(held.len() as u64),
         (None, Some(file)) => Some(file.len()),
-        (None, None) if body.present => None,
+        (None, None) if body.present => body.length.filter(|length| *length > bytes_max),
         (None, None) => Some(0),
     };
     if let Some(length) = length {
         frame.push_bool(length <= bytes_max);
-        return ONE;
+        #[allow(clippy::cast_precision_loss)] // For a message.
+        frame.push_num(length as f64);
+        return Ok(Outcome::Return(2));
     }
     // Whoever asked before waits for the same bytes.
     if body.check.is_none() {
         body.check = Some(Box::new(Check { hashing, expected: None }));
+    }
+    if body.hold_small() {
+        frame.push_bool(true);
+        return ONE;
     }
     core.suspend(Op::HoldBody(Room {
         bytes_max,
@@ -332,13 +343,12 @@ const MEMORY_BYTES_MAX: usize = 1 << 20;
 /// `body_sums(claim)`: SHA-256 and SHA-512 of the body that was read, each if the claim needs
 /// it. A file is read piece by piece.
 fn body_sums(frame: &mut Frame<'_>) -> Called {
-    let mut hashing = wanted(&frame.need_object::<Read>(1, "body_sums")?.0);
-    let needed = hashing.clone().finish();
     let core = frame.core()?;
-    let body = &frame.exchange()?.body;
+    let x = frame.exchange()?;
+    let mut hashing = wanted(claim_of(&x.claims, frame, "body_sums")?);
+    let body = &x.body;
     if let Some(sums) = &body.sums
-        && (needed.sha256.is_none() || sums.sha256.is_some())
-        && (needed.sha512.is_none() || sums.sha512.is_some())
+        && hashing.is_in(sums)
     {
         let sums = sums.clone();
         return push_sums(frame, &sums);
@@ -374,14 +384,34 @@ fn push_sums(frame: &mut Frame<'_>, sums: &Sums) -> Called {
     Ok(Outcome::Return(2))
 }
 
+/// `body_holds(claim)`: whether the body that was read has all digests that are signed; nil for
+/// one whose digests are still to be made of a file.
+fn body_holds(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    let Bound::Digests(expected) = &claim_of(&x.claims, frame, "body_holds")?.body else {
+        return Err(Raise::new("the body has no digest that is signed"));
+    };
+    let mut hashing = Hashing::of(expected);
+    match &x.body.sums {
+        Some(sums) if hashing.is_in(sums) => frame.push_bool(sums.hold(expected)),
+        _ if x.body.file.is_some() => frame.push_nil(),
+        _ => {
+            hashing.update(x.body.held.as_deref().unwrap_or_default());
+            frame.push_bool(hashing.finish().hold(expected));
+        }
+    }
+    ONE
+}
+
 /// `body_matches(claim, sha256, sha512)`: whether these are the digests that are signed.
 fn body_matches(frame: &mut Frame<'_>) -> Called {
-    let claim = frame.need_object::<Read>(1, "body_matches")?;
+    let x = frame.exchange()?;
+    let claim = claim_of(&x.claims, frame, "body_matches")?;
     let sums = Sums {
         sha256: frame.str(2).and_then(|sum| sum.try_into().ok()),
         sha512: frame.str(3).and_then(|sum| Some(Box::new(sum.try_into().ok()?))),
     };
-    let holds = match &claim.0.body {
+    let holds = match &claim.body {
         Bound::Digests(expected) => sums.hold(expected),
         _ => false,
     };
@@ -392,15 +422,14 @@ fn body_matches(frame: &mut Frame<'_>) -> Called {
 /// `body_expect(claim, status, bytes_max)`: lets the body flow and checks it on its way; a body that is
 /// there already is not. `true`: it flows. `false`: it is there, look at it.
 fn body_expect(frame: &mut Frame<'_>) -> Called {
-    let claim = frame.need_object::<Read>(1, "body_expect")?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
     let status = frame.need_num(2, "body_expect")? as u16;
-    let Bound::Digests(expected) = &claim.0.body else {
-        return Err(Raise::new("the body has no digest that is signed"));
-    };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
     let bytes_max = frame.need_num(3, "body_expect")?.max(1.0) as u64;
     let x = frame.exchange()?;
+    let Bound::Digests(expected) = &claim_of(&x.claims, frame, "body_expect")?.body else {
+        return Err(Raise::new("the body has no digest that is signed"));
+    };
     let body = &mut x.body;
     let flows = body.present
         && body.held.is_none()
@@ -437,18 +466,24 @@ fn body_tampered(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
-/// The key of everything that belongs to a number used once.
-fn nonce_key(text: &[u8]) -> NonceKey {
-    let sum = sign::digest::sha256(text);
+/// The key of the number used once that arguments 1 and 2 are: what it is unique in, and itself.
+fn nonce_key(frame: &Frame<'_>, name: &str) -> Result<NonceKey, Raise> {
+    let (scope, nonce) = (frame.need_str(1, name)?, frame.need_str(2, name)?);
+    let mut text = Vec::with_capacity(8 + scope.len() + nonce.len());
+    // No two pairs have the same text.
+    text.extend_from_slice(&scope.len().to_le_bytes());
+    text.extend_from_slice(scope);
+    text.extend_from_slice(nonce);
+    let sum = sign::digest::sha256(&text);
     let (words, _) = sum.as_chunks::<8>();
     let word = |n: usize| words.get(n).map_or(0, |word| u64::from_le_bytes(*word));
-    [word(0), word(1)]
+    Ok([word(0), word(1)])
 }
 
-/// `nonce_insert(text, seconds)`: `first`, `seen` or `full`.
+/// `nonce_insert(scope, nonce, seconds)`: `first`, `seen` or `full`.
 fn nonce_insert(frame: &mut Frame<'_>) -> Called {
-    let key = nonce_key(frame.need_str(1, "nonce_insert")?);
-    let seconds = frame.need_num(2, "nonce_insert")?;
+    let key = nonce_key(frame, "nonce_insert")?;
+    let seconds = frame.need_num(3, "nonce_insert")?;
     let ttl = std::time::Duration::try_from_secs_f64(seconds)
         .map_err(|_| Raise(format!("invalid time to live: {seconds}")))?;
     let seen = frame.core()?.env.process.nonces.insert(key, clock::wall(), ttl);
@@ -460,8 +495,9 @@ fn nonce_insert(frame: &mut Frame<'_>) -> Called {
     ONE
 }
 
+/// `nonce_forget(scope, nonce)`
 fn nonce_forget(frame: &mut Frame<'_>) -> Called {
-    let key = nonce_key(frame.need_str(1, "nonce_forget")?);
+    let key = nonce_key(frame, "nonce_forget")?;
     frame.core()?.env.process.nonces.forget(key);
     NONE
 }

@@ -8,9 +8,6 @@ local parent = require("opentelemetry.trace.sampling.parent_base_sampler").new
 local provider = require("opentelemetry.trace.tracer_provider").new
 local span_kind, span_status = require("opentelemetry.trace.span_kind"), require("opentelemetry.trace.span_status")
 local propagator = new_propagator()
-local function carrier(headers)
-    return { get_headers = function() return headers end, set_header = function(k, v) headers[k] = v end, headers = headers }
-end
 case("kinds", function() return span_kind.server, span_kind.validate(9), span_kind.validate(3) end)
 case("status", function() return span_status.ERROR, span_status.OK, span_status.validate(7) end)
 case("attributes", function() return attr.string("a", "b"), attr.int("i", 5), attr.bool("b", true), attr.double("d", 1.5) end)
