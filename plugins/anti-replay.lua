@@ -11,6 +11,7 @@ local request = require("apisix.plugins.signed.request")
 local store = require("apisix.plugins.anti-replay.store")
 
 local find = string.find
+local floor = math.floor
 local lower = string.lower
 
 local NAME = "anti-replay"
@@ -96,12 +97,12 @@ end
 
 
 -- The claim, with the last second in which it holds for this plugin.
-local function claim_of(conf, ctx)
+local function claim_of(conf, ctx, now)
     local claim = core.signature.accepted(ctx)
     if not claim then
         return request.verify(conf, ctx)
     end
-    local last, reason, why = request.last_second(conf, claim, ngx.time())
+    local last, reason, why = request.last_second(conf, claim, floor(now))
     if not last then
         return nil, reason, why
     end
@@ -111,7 +112,8 @@ end
 
 
 function _M.rewrite(conf, ctx)
-    local claim, reason, why = claim_of(conf, ctx)
+    local now = ngx.now()
+    local claim, reason, why = claim_of(conf, ctx, now)
     if not claim then
         return refuse(conf, ctx, reason, why)
     end
@@ -122,7 +124,7 @@ function _M.rewrite(conf, ctx)
     end
 
     -- The second after the last one begins it is refused for its age.
-    local ttl = claim.last + 1 - ngx.now() + request.margin
+    local ttl = claim.last + 1 - now + request.margin
     local scope = conf.key_prefix .. ":" .. claim.scheme .. ":" .. claim.key_id
     local seen, err = store.insert(conf, scope, nonce, ttl)
     if seen == "seen" then

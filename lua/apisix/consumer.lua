@@ -181,7 +181,10 @@ end
 function _M.attach_consumer(ctx, consumer, conf)
     ctx.consumer = consumer
     ctx.consumer_name = consumer.consumer_name
-    ctx.consumer_group_id = consumer.group_id
+    -- Assigning nil to a key that is not there would make room for it.
+    if ctx.consumer_group_id ~= consumer.group_id then
+        ctx.consumer_group_id = consumer.group_id
+    end
     ctx.consumer_ver = conf.conf_version
 
     request.set_header(ctx, "X-Consumer-Username", consumer.username)

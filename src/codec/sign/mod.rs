@@ -334,15 +334,15 @@ impl<'a> Message<'a> {
 
     /// Host and port in lower case, without the scheme's own port.
     #[must_use]
-    pub fn normal_authority(&self) -> Vec<u8> {
-        let mut authority = self.authority.to_ascii_lowercase();
+    pub fn normal_authority(&self) -> Cow<'a, [u8]> {
         let own: &[u8] = if self.scheme == "https" { b":443" } else { b":80" };
-        if authority.ends_with(own) {
-            authority.truncate(authority.len() - own.len());
-        } else if authority.ends_with(b":") {
-            authority.truncate(authority.len() - 1);
+        let authority = self.authority;
+        let bare = authority.strip_suffix(own).or_else(|| authority.strip_suffix(b":"));
+        let bare = bare.unwrap_or(authority);
+        if bare.iter().any(u8::is_ascii_uppercase) {
+            return bare.to_ascii_lowercase().into();
         }
-        authority
+        bare.into()
     }
 
     /// What every scheme relies on: nothing can end a line of a canonical form early, the host

@@ -1,6 +1,6 @@
 //! HTTP Message Signatures (RFC 9421).
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use super::{
     Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, Select, ambiguous, digest, malformed,
@@ -21,10 +21,10 @@ pub(super) fn claim(message: &Message<'_>, select: Select<'_>) -> Result<Claim, 
     let inputs = message.value("signature-input").ok_or_else(|| missing("no Signature-Input"))?;
     let inputs = structured::dictionary(&inputs).map_err(|error| bad("Signature-Input", error))?;
     let signatures = message.value("signature").ok_or_else(|| missing("no Signature"))?;
-    let signatures =
+    let mut signatures =
         structured::dictionary(&signatures).map_err(|error| bad("Signature", error))?;
     let (label, components, params) = choose(&inputs, select)?;
-    let found = signatures.iter().find(|(known, _)| *known == label);
+    let found = signatures.iter_mut().find(|(known, _)| *known == label);
     let Some((_, Member::Item(Item { bare: Bare::Bytes(signature), .. }))) = found else {
         return Err(missing(format!("no Signature for the label {label}")));
     };
@@ -41,7 +41,7 @@ pub(super) fn claim(message: &Message<'_>, select: Select<'_>) -> Result<Claim, 
         tag: stated.tag.map(str::to_owned),
         covered: covered(components),
         body: body(message, components)?,
-        signature: signature.clone(),
+        signature: std::mem::take(signature),
         proof: Proof::Text(base),
     })
 }
@@ -185,7 +185,7 @@ impl<'a> Component<'a> {
         let authority = || of.normal_authority();
         Ok(match self.name {
             "@method" => of.method.into(),
-            "@authority" => authority().into(),
+            "@authority" => authority(),
             "@scheme" => of.scheme.as_bytes().into(),
             "@request-target" => of.target.into(),
             "@path" => of.path().into(),
@@ -275,18 +275,15 @@ pub(super) fn base(
         return Err(malformed("too many components"));
     }
     let mut base = Vec::with_capacity(BASE_BYTES);
-    // Where in the base the identifiers are.
-    let mut seen: Vec<Range<usize>> = Vec::with_capacity(components.len());
     let mut text = String::with_capacity(BASE_BYTES / 2);
-    for item in components {
+    for (n, item) in components.iter().enumerate() {
         let component = Component::of(item)?;
         component.check()?;
         text.clear();
         structured::write_item(&mut text, item);
-        if seen.iter().any(|place| base.get(place.clone()) == Some(text.as_bytes())) {
+        if components.iter().take(n).any(|before| before == item) {
             return Err(malformed(format!("the component {text} comes twice")));
         }
-        seen.push(base.len()..base.len() + text.len());
         base.extend_from_slice(text.as_bytes());
         base.extend_from_slice(b": ");
         base.extend_from_slice(&component.value(message)?);

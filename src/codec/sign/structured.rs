@@ -224,7 +224,9 @@ impl<'a> Reader<'a> {
             }
             Some(b':') => {
                 self.next();
-                let text = self.run(|byte| byte != b':');
+                let end = memchr::memchr(b':', self.0).unwrap_or(self.0.len());
+                let (text, rest) = self.0.split_at(end);
+                self.0 = rest;
                 if !self.eat(b':') {
                     return Err(Malformed("an open byte sequence"));
                 }
