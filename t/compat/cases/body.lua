@@ -42,18 +42,18 @@ return {
         end },
     ["post args"] = { method = "POST", body = "a=1&b=%20x+y&c&a=2&d=", headers = FORM,
         access = function()
-        ngx.req.read_body()
-        say(ngx.req.get_post_args())
-    end },
+            ngx.req.read_body()
+            say(ngx.req.get_post_args())
+        end },
     ["post args: at most"] = { method = "POST", body = "a=1&b=2&c=3", headers = FORM,
         access = function()
-        ngx.req.read_body()
-        local args, err = ngx.req.get_post_args(2)
-        say(nkeys(args), err)
-        args, err = ngx.req.get_post_args(0)
-        say(nkeys(args), err)
-        say(try(ngx.req.get_post_args, -1))
-    end },
+            ngx.req.read_body()
+            local args, err = ngx.req.get_post_args(2)
+            say(nkeys(args), err)
+            args, err = ngx.req.get_post_args(0)
+            say(nkeys(args), err)
+            say(try(ngx.req.get_post_args, -1))
+        end },
     ["post args: another type"] = { method = "POST", body = "a=1",
         headers = { "Content-Type: text/x" },
         access = function()

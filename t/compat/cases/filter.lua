@@ -86,13 +86,13 @@ return {
     end },
     ["header: exit"] = { headers = { "X-Answer: headers" }, access = pass,
         header_filter = function()
-        ngx.exit(ngx.OK)
-        say("not reached")
-    end },
+            ngx.exit(ngx.OK)
+            say("not reached")
+        end },
     ["header: raises"] = { headers = { "X-Answer: headers" }, access = pass,
         header_filter = function()
-        error("oops")
-    end, compare = "nobody noheaders" },
+            error("oops")
+        end, compare = "nobody noheaders" },
     ["header: add_header"] = { headers = { "X-Answer: headers" }, access = pass,
         header_filter = function()
             local add = require("ngx.resp").add_header
@@ -116,11 +116,11 @@ return {
     end },
     ["body: collected"] = { headers = { "X-Answer: chunks" }, access = pass,
         body_filter = function()
-        ngx.ctx.all = (ngx.ctx.all or "") .. ngx.arg[1]
-        if ngx.arg[2] then
-            say(ngx.ctx.all)
-        end
-    end },
+            ngx.ctx.all = (ngx.ctx.all or "") .. ngx.arg[1]
+            if ngx.arg[2] then
+                say(ngx.ctx.all)
+            end
+        end },
     ["body: held back and sent at the end"] = { headers = { "X-Answer: chunks" }, access = pass,
         header_filter = function()
             ngx.header.content_length = nil
@@ -145,8 +145,8 @@ return {
         end },
     ["body: cut short"] = { headers = { "X-Answer: chunks" }, access = pass,
         header_filter = function()
-        ngx.header.content_length = nil
-    end, body_filter = function()
+            ngx.header.content_length = nil
+        end, body_filter = function()
         if ngx.ctx.cut then
             ngx.arg[1] = nil
             return

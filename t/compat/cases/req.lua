@@ -26,8 +26,8 @@ return {
     end,
     ["http_version: 1.0"] = { raw = "GET /t HTTP/1.0\r\n@CASE@\r\nHost: a\r\n\r\n",
         access = function()
-        say(ngx.req.http_version(), ngx.var.server_protocol, ngx.var.host)
-    end },
+            say(ngx.req.http_version(), ngx.var.server_protocol, ngx.var.host)
+        end },
     ["raw_header"] = { headers = { "X-One: 1", "x-TWO:  2  " }, access = function()
         say(ngx.req.raw_header())
         say(ngx.req.raw_header(true))
@@ -68,12 +68,12 @@ return {
     end },
     ["set_header: removes"] = { headers = { "X-One: 1", "X-Two: 2", "X-Three: 3" },
         access = function()
-        ngx.req.set_header("X-One", nil)
-        ngx.req.set_header("X-Two", {})
-        ngx.req.clear_header("x-three")
-        ngx.req.clear_header("none")
-        say(ngx.req.get_headers())
-    end },
+            ngx.req.set_header("X-One", nil)
+            ngx.req.set_header("X-Two", {})
+            ngx.req.clear_header("x-three")
+            ngx.req.clear_header("none")
+            say(ngx.req.get_headers())
+        end },
     ["set_header: other values"] = { access = function()
         say(try(ngx.req.set_header, "X-True", true))
         say(try(ngx.req.set_header, "X-Func", function() end),
@@ -95,13 +95,13 @@ return {
     end },
     ["set_header: known ones"] = { headers = { "User-Agent: one", "Cookie: a=1" },
         access = function()
-        ngx.req.set_header("Host", "Other.Host:8080")
-        ngx.req.set_header("User-Agent", "two")
-        ngx.req.set_header("Cookie", "b=2")
-        ngx.req.set_header("Content-Type", "text/x")
-        say(ngx.var.http_host, ngx.var.host, ngx.var.http_user_agent, ngx.var.cookie_b,
-            ngx.var.cookie_a, ngx.var.content_type, ngx.var.http_cookie)
-    end },
+            ngx.req.set_header("Host", "Other.Host:8080")
+            ngx.req.set_header("User-Agent", "two")
+            ngx.req.set_header("Cookie", "b=2")
+            ngx.req.set_header("Content-Type", "text/x")
+            say(ngx.var.http_host, ngx.var.host, ngx.var.http_user_agent, ngx.var.cookie_b,
+                ngx.var.cookie_a, ngx.var.content_type, ngx.var.http_cookie)
+        end },
     ["set_header: several cookies"] = { headers = { "Cookie: a=1" }, access = function()
         ngx.req.set_header("Cookie", { "b=2", "c=3" })
         say(ngx.var.http_cookie, ngx.var.cookie_b, ngx.var.cookie_c, ngx.req.get_headers().cookie)

@@ -94,12 +94,12 @@ return {
     end,
     ["a thread spawns at once and reads the body"] = { method = "POST", body = "hello",
         access = function()
-        local thread = ngx.thread.spawn(function()
-            ngx.req.read_body()
-            return ngx.req.get_body_data()
-        end)
-        say(ngx.thread.wait(thread))
-    end },
+            local thread = ngx.thread.spawn(function()
+                ngx.req.read_body()
+                return ngx.req.get_body_data()
+            end)
+            say(ngx.thread.wait(thread))
+        end },
     ["the request waits for its threads"] = { rewrite = function()
         ngx.thread.spawn(function()
             ngx.sleep(0.01)

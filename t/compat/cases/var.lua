@@ -50,12 +50,12 @@ return {
     end },
     ["remote_user: not basic"] = { headers = { "Authorization: Bearer dXNlcjpwYXNz" },
         access = function()
-        show("remote_user")
-    end },
+            show("remote_user")
+        end },
     ["cookies"] = { headers = { "Cookie: a=1; b=two; A=3;c=\"q\"", "Cookie: d=4" },
         access = function()
-        show("cookie_a cookie_b cookie_A cookie_c cookie_d cookie_none http_cookie")
-    end },
+            show("cookie_a cookie_b cookie_A cookie_c cookie_d cookie_none http_cookie")
+        end },
     ["headers twice"] = { headers = { "X-One: 1", "X-One: 2", "X_One: 3" }, access = function()
         show("http_x_one http_X_One http_x_Two")
     end },
