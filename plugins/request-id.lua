@@ -9,18 +9,12 @@ local random = require("resty.random")
 local band = bit.band
 local byte = string.byte
 local concat = table.concat
-local floor = math.floor
-local ngx = ngx
+local new_ksuid = require("resty.ksuid").generate
 local sub = string.sub
 
 local LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIGKLMNOPQRSTUVWXYZ0123456789"
 local NANOID_LETTERS = "-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 local NANOID_LENGTH = 21
-
-local BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-local KSUID_EPOCH = 1400000000
-local KSUID_RANDOM_BYTES = 16
-local KSUID_LENGTH = 27
 
 local schema = {
     type = "object",
@@ -56,22 +50,6 @@ function _M.check_schema(conf)
 end
 
 
--- A number in base 256, given as an array of digits, in base 62 with leading zeros.
-local function base62(digits, length)
-    local text = {}
-    for place = length, 1, -1 do
-        local rest = 0
-        for i = 1, #digits do
-            local value = rest * 256 + digits[i]
-            digits[i] = floor(value / 62)
-            rest = value % 62
-        end
-        text[place] = sub(BASE62, rest + 1, rest + 1)
-    end
-    return concat(text)
-end
-
-
 local makers = {
     uuid = core.id.gen_uuid_v4,
     uuidv7 = core.utils.generate_uuid_v7,
@@ -102,19 +80,8 @@ function makers.range_id(conf)
 end
 
 
--- Seconds since the format's own epoch, then random bytes: identifiers sort by time.
 function makers.ksuid()
-    local seconds = ngx.time() - KSUID_EPOCH
-    local digits = {}
-    for i = 4, 1, -1 do
-        digits[i] = seconds % 256
-        seconds = floor(seconds / 256)
-    end
-    local bytes = random.bytes(KSUID_RANDOM_BYTES)
-    for i = 1, KSUID_RANDOM_BYTES do
-        digits[4 + i] = byte(bytes, i)
-    end
-    return base62(digits, KSUID_LENGTH)
+    return new_ksuid()
 end
 
 

@@ -1,8 +1,9 @@
 --- `resty.openssl.mac`: message authentication codes. HMAC is the only kind there is.
 -- @module resty.openssl.mac
+local digest = require("resty.openssl.digest")
 local host = require("moongate.host")
 
-local concat = table.concat
+local collected = digest.text
 local hmac = host.crypto.hmac
 local lower = string.lower
 local setmetatable = setmetatable
@@ -18,20 +19,20 @@ local mt = { __index = _M }
 -- @tparam string key
 -- @tparam string kind "HMAC"
 -- @tparam nil cipher for kinds that are not offered
--- @tparam string digest
+-- @tparam string name of the digest
 -- @treturn table|nil
 -- @treturn nil|string error
-function _M.new(key, kind, cipher, digest)
+function _M.new(key, kind, cipher, name)
     if type(key) ~= "string" then
         return nil, "mac.new: expect a string at #1"
     elseif type(kind) ~= "string" or upper(kind) ~= "HMAC" then
         return nil, "mac.new: not supported: " .. tostring(kind)
     end
-    local name = lower(digest or "sha256"):gsub("^sha%-", "sha")
-    if not hmac(name, "", "") then
-        return nil, "mac.new: invalid digest type \"" .. tostring(digest) .. "\""
+    local kept = lower(name or "sha256"):gsub("^sha%-", "sha")
+    if not hmac(kept, "", "") then
+        return nil, "mac.new: invalid digest type \"" .. tostring(name) .. "\""
     end
-    return setmetatable({ key = key, name = name, parts = {} }, mt)
+    return setmetatable({ key = key, name = kept, parts = {} }, mt)
 end
 
 
@@ -40,12 +41,10 @@ function _M.istype(value)
 end
 
 
-function _M:update(...)
-    for _, text in ipairs({ ... }) do
-        self.parts[#self.parts + 1] = text
-    end
-    return true
-end
+-- Texts are collected as for a digest.
+_M.update = digest.update
+_M.reset = digest.reset
+_M.get_provider_name = digest.get_provider_name
 
 
 --- The code, raw.
@@ -53,18 +52,7 @@ function _M:final(text)
     if text then
         self:update(text)
     end
-    return hmac(self.name, self.key, concat(self.parts))
-end
-
-
-function _M:reset()
-    self.parts = {}
-    return true
-end
-
-
-function _M:get_provider_name()
-    return "default"
+    return hmac(self.name, self.key, collected(self))
 end
 
 
