@@ -78,7 +78,7 @@ class Upstream:
     """Reads requests by the letter and remembers the marks of those that were complete."""
 
     def __init__(self, port):
-        self.whole, self.begun, self.lock = {}, set(), threading.Lock()
+        self.whole, self.begun, self.ended, self.lock = {}, set(), set(), threading.Lock()
         # Answers at the head, before the body, for targets that say so.
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         threading.Thread(target=self.accept, daemon=True).start()
@@ -114,14 +114,29 @@ class Upstream:
         early = b"early" in line
         if early:
             conn.sendall(head % len(answer) + answer)
-        body = self.body(source, fields)
-        if body is None:
-            return False
-        with self.lock:
-            self.whole[mark] = body
+        try:
+            body = self.body(source, fields)
+            if body is None:
+                return False
+            with self.lock:
+                self.whole[mark] = body
+        finally:
+            with self.lock:
+                self.ended.add(mark)
         if not early:
             conn.sendall(head % len(answer) + answer)
         return True
+
+    def seen_whole(self, mark):
+        """Whether this request's body arrived whole. What was sent is read to its end first: where
+        the answer comes before the body's end, the client has it while the body is still read."""
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with self.lock:
+                if mark not in self.begun or mark in self.ended:
+                    return mark in self.whole
+            time.sleep(0.005)
+        return False
 
     @staticmethod
     def body(source, fields):
