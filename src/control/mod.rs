@@ -87,7 +87,7 @@ struct Control {
 /// What keeps it from starting, in words for the operator.
 pub fn run(options: Options) -> Result<(), String> {
     // Without it the gateway is larger, that is all.
-    let _ = platform::take_small_pages();
+    let _ = platform::allow_huge_pages(false);
     let starting = platform::give_memory_back();
     let (events, inbox) = mpsc::channel();
     let mut control = start::start(&options, &events)?;

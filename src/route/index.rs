@@ -43,8 +43,6 @@ impl Shape {
 /// The routes of one bucket by shape and hash. A route is known by its rank in the bucket.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// Where in the path the segments begin.
-    at: usize,
     shapes: Box<[Shape]>,
     /// From the hash to a place in `ranks`.
     lists: Table,
@@ -92,19 +90,19 @@ impl Index {
             ranks.extend(list);
             (key.to_le_bytes(), at)
         }));
-        let at = routes.iter().find_map(|route| route.pattern).map_or(0, Pattern::segments_at);
-        Some(Box::new(Self { at, shapes: shapes.into(), lists, ranks: ranks.into() }))
+        Some(Box::new(Self { shapes: shapes.into(), lists, ranks: ranks.into() }))
     }
 
-    /// Offers the ranks of the routes that may match, in ascending order, until one is taken.
+    /// Offers the ranks of the routes that may match a path, of which `tail` is what the patterns
+    /// look at, in ascending order, until one is taken.
     pub(super) fn visit<R>(
         &self,
-        path: &[u8],
+        tail: &[u8],
         host: Option<&[u8]>,
         mut offer: impl FnMut(usize) -> Option<R>,
     ) -> Option<R> {
         let mut segments = [&b""[..]; SEGMENTS_MAX];
-        let count = cut(path.get(self.at..).unwrap_or_default(), &mut segments);
+        let count = cut(tail, &mut segments);
         let mut heads = [&[][..]; SHAPES_MAX];
         for (number, (shape, head)) in self.shapes.iter().zip(&mut heads).enumerate() {
             if let Some(key) = shape.key(number, &segments[..count], host)

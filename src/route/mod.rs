@@ -213,9 +213,10 @@ impl<T: Copy> Router<T> {
                 params.capture(pattern::REST_NAME, &query.path[prefix.len()..]);
                 params.set_path(&[prefix, b"*"]);
             }
-            Shape::Pattern(pattern) => {
-                pattern.capture(query.path, params);
-                params.set_path(&[pattern.text()]);
+            Shape::Pattern(at, pattern) => {
+                let (before, tail) = query.path.split_at(at);
+                pattern.capture(tail, params);
+                params.set_path(&[before, pattern.text()]);
             }
         }
         let name = host.unwrap_or_default();
@@ -249,7 +250,8 @@ impl ParsedUri<'_> {
     }
 }
 
-/// Takes `uri` apart. Patterns are shared: `/*` stands in very many routes.
+/// Takes `uri` apart. Patterns are shared: what follows the literal prefix is the same in very
+/// many routes.
 fn parse_uri<'s>(
     mode: Mode,
     uri: &'s str,
@@ -259,12 +261,13 @@ fn parse_uri<'s>(
     let Some(prefix) = pattern::prefix_len(uri, params) else {
         return Ok(ParsedUri { uri, wild: None });
     };
-    let pattern = match patterns.get(uri) {
+    let tail = &uri[pattern::tail_at(&uri.as_bytes()[..prefix])..];
+    let pattern = match patterns.get(tail) {
         Some(pattern) => Arc::clone(pattern),
         None => {
             let invalid = |why| BuildError { uri: uri.to_owned(), why };
-            let pattern = Arc::new(Pattern::new(uri, prefix, params).map_err(invalid)?);
-            patterns.insert(uri.to_owned(), Arc::clone(&pattern));
+            let pattern = Arc::new(Pattern::new(tail, params).map_err(invalid)?);
+            patterns.insert(tail.to_owned(), Arc::clone(&pattern));
             pattern
         }
     };

@@ -8,23 +8,20 @@
 //! behind a wildcard are regular expressions here too. Two slips of the original are not kept:
 //! `.` is a dot, and a `:` inside a segment (`/file:list`) is a colon.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use pcre2::bytes::Regex;
-use smallvec::SmallVec;
 
 use super::{expr_ops::compile_regex, params::Params};
 
 /// What a pattern without a name calls the rest of the path.
 pub(super) const REST_NAME: &[u8] = b":ext";
 
-/// A pattern with a wildcard.
+/// A pattern from its first segment with a wildcard on: `:id/posts` of `/users/:id/posts`. What
+/// stands before it is the same in the paths that are compared with it. So very many routes share
+/// a few of these, and a look-up finds them in the cache.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    /// Lies within the pattern: with very many routes every step to another place in memory
-    /// is a step into no cache.
-    text: SmallVec<[u8; 40]>,
-    /// Where the first segment with a wildcard begins.
-    at: usize,
+    tail: Box<str>,
     kind: Kind,
 }
 
@@ -32,9 +29,9 @@ pub(super) struct Pattern {
 enum Kind {
     /// Whatever follows the prefix.
     Prefix,
-    /// What follows `at`, segment by segment.
+    /// Segment by segment.
     Segments { params: bool },
-    /// What follows `at`, as a regular expression with one group for each name.
+    /// As a regular expression with one group for each name.
     Regex(Box<RegexKind>),
 }
 
@@ -65,74 +62,70 @@ pub(super) fn prefix_len(uri: &str, params: bool) -> Option<usize> {
     })
 }
 
+/// Where the segment begins in which `prefix` ends: there begins what [`Pattern`] looks at.
+pub(super) fn tail_at(prefix: &[u8]) -> usize {
+    memrchr(b'/', prefix).map_or(0, |slash| slash + 1)
+}
+
 impl Pattern {
-    /// Parses `uri`, in which [`prefix_len`] found a wildcard at `prefix`.
+    /// Parses what follows [`tail_at`] of a path's literal prefix.
     ///
     /// # Errors
     /// If the part behind a wildcard is not a regular expression though it looks like one.
-    pub(super) fn new(uri: &str, prefix: usize, params: bool) -> Result<Self, String> {
-        let at = uri[..prefix].rfind('/').map_or(0, |slash| slash + 1);
-        let segments: Vec<_> = segments(&uri.as_bytes()[at..], params).collect();
+    pub(super) fn new(tail: &str, params: bool) -> Result<Self, String> {
+        let segments: Vec<_> = segments(tail.as_bytes(), params).collect();
         let kind = if segments.iter().all(|segment| matches!(segment, Segment::Literal(_))) {
             Kind::Prefix
         } else if is_plain(&segments) {
             Kind::Segments { params }
         } else {
-            Kind::Regex(Box::new(RegexKind::new(&uri[at..], params)?))
+            Kind::Regex(Box::new(RegexKind::new(tail, params)?))
         };
-        Ok(Self { text: uri.as_bytes().into(), at, kind })
+        Ok(Self { tail: tail.into(), kind })
     }
 
-    /// The pattern as configured.
+    /// This part of the pattern as configured.
     pub(super) fn text(&self) -> &[u8] {
-        &self.text
+        self.tail.as_bytes()
     }
 
-    /// Whether `path`, which begins with the pattern's literal prefix, matches.
-    pub(super) fn matches(&self, path: &[u8]) -> bool {
+    /// Whether `tail`, what follows [`tail_at`] in a path with the pattern's literal prefix,
+    /// matches.
+    pub(super) fn matches(&self, tail: &[u8]) -> bool {
         match &self.kind {
             Kind::Prefix => true,
-            Kind::Segments { params } => self.walk(*params, &path[self.at..], |_, _| {}),
-            Kind::Regex(kind) => kind.regex.is_match(&path[self.at..]).unwrap_or(false),
+            Kind::Segments { params } => self.walk(*params, tail, |_, _| {}),
+            Kind::Regex(kind) => kind.regex.is_match(tail).unwrap_or(false),
         }
     }
 
-    /// Notes what the wildcards stand for in `path`, which matches.
-    pub(super) fn capture(&self, path: &[u8], found: &mut Params) {
-        let path = &path[self.at..];
+    /// Notes what the wildcards stand for in `tail`, which matches.
+    pub(super) fn capture(&self, tail: &[u8], found: &mut Params) {
         match &self.kind {
             Kind::Prefix => {}
             Kind::Segments { params } => {
-                self.walk(*params, path, |name, value| found.capture(name, value));
+                self.walk(*params, tail, |name, value| found.capture(name, value));
             }
-            Kind::Regex(kind) => kind.capture(path, found),
+            Kind::Regex(kind) => kind.capture(tail, found),
         }
     }
 
-    /// The segments behind the prefix, for the index; `None` where the path is not compared
-    /// segment by segment.
+    /// The segments, for the index; `None` where the path is not compared segment by segment.
     pub(super) fn segments(&self) -> Option<impl Iterator<Item = Segment<'_>>> {
         match self.kind {
-            Kind::Segments { params } => Some(segments(&self.text[self.at..], params)),
+            Kind::Segments { params } => Some(segments(self.text(), params)),
             _ => None,
         }
     }
 
-    /// Whether the pattern is its literal prefix of `prefix` bytes and a bare `*` behind it.
-    pub(super) fn is_star_behind(&self, prefix: usize) -> bool {
-        matches!(self.kind, Kind::Segments { .. })
-            && self.at == prefix
-            && self.text.get(prefix..) == Some(b"*")
-    }
-
-    /// Where the first segment with a wildcard begins.
-    pub(super) fn segments_at(&self) -> usize {
-        self.at
+    /// Whether this is a bare `*`.
+    pub(super) fn is_star(&self) -> bool {
+        matches!(self.kind, Kind::Segments { .. }) && &*self.tail == "*"
     }
 
     fn walk(&self, params: bool, path: &[u8], mut capture: impl FnMut(&[u8], &[u8])) -> bool {
         let mut rest = Some(path);
-        for segment in segments(&self.text[self.at..], params) {
+        for segment in segments(self.text(), params) {
             let Some(left) = rest else { return false };
             let (value, after) = match memchr(b'/', left) {
                 Some(slash) => (&left[..slash], Some(&left[slash + 1..])),
@@ -154,10 +147,10 @@ impl Pattern {
 }
 
 impl RegexKind {
-    fn new(uri: &str, params: bool) -> Result<Self, String> {
+    fn new(tail: &str, params: bool) -> Result<Self, String> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let mut parts = Vec::new();
-        for (text, segment) in uri.split('/').zip(segments(uri.as_bytes(), params)) {
+        for (text, segment) in tail.split('/').zip(segments(tail.as_bytes(), params)) {
             let (name, value) = match segment {
                 Segment::Literal(_) => {
                     parts.push(text.to_owned());
@@ -173,8 +166,8 @@ impl RegexKind {
         Ok(Self { regex, names })
     }
 
-    fn capture(&self, path: &[u8], found: &mut Params) {
-        let Ok(Some(captures)) = self.regex.captures(path) else { return };
+    fn capture(&self, tail: &[u8], found: &mut Params) {
+        let Ok(Some(captures)) = self.regex.captures(tail) else { return };
         for (number, name) in self.names.iter().enumerate() {
             if let Some(value) = captures.name(&group(number)) {
                 found.capture(name, value.as_bytes());
@@ -189,8 +182,8 @@ fn group(number: usize) -> String {
     format!("moongate{number}")
 }
 
-fn segments(uri: &[u8], params: bool) -> impl Iterator<Item = Segment<'_>> {
-    uri.split(|&byte| byte == b'/').map(move |text| match text {
+fn segments(tail: &[u8], params: bool) -> impl Iterator<Item = Segment<'_>> {
+    tail.split(|&byte| byte == b'/').map(move |text| match text {
         b"*" => Segment::Rest(REST_NAME),
         [b'*', name @ ..] => Segment::Rest(name),
         [b':', name @ ..] if params => Segment::Param(name),
@@ -216,13 +209,14 @@ mod tests {
         let Some(prefix) = prefix_len(uri, params) else {
             return (uri == path).then(String::new);
         };
-        let pattern = Pattern::new(uri, prefix, params).unwrap();
+        let at = tail_at(&uri.as_bytes()[..prefix]);
+        let pattern = Pattern::new(&uri[at..], params).unwrap();
         let path = path.as_bytes();
-        if !path.starts_with(&uri.as_bytes()[..prefix]) || !pattern.matches(path) {
+        if !path.starts_with(&uri.as_bytes()[..prefix]) || !pattern.matches(&path[at..]) {
             return None;
         }
         let mut found = Params::default();
-        pattern.capture(path, &mut found);
+        pattern.capture(&path[at..], &mut found);
         let shown = found.iter().map(|(name, value)| {
             format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
         });
@@ -278,7 +272,7 @@ mod tests {
         check("/articles/*/comments", "/articles/a/comments/1", None);
         check("/a/*x/b/*y", "/a/1/b/2/b/3", Some("x=1/b/2 y=3"));
         check("/:a/(x|y)/:b", "/1/y/2", Some("a=1 b=2"));
-        let error = Pattern::new("/:a/(", 1, true).unwrap_err();
+        let error = Pattern::new(":a/(", true).unwrap_err();
         assert!(error.starts_with("invalid regular expression"), "{error}");
     }
 

@@ -7,7 +7,7 @@
 
 use memchr::memrchr;
 
-use super::{radix::Radix, table::Table, tree::Bucket};
+use super::{pattern::tail_at, radix::Radix, table::Table, tree::Bucket};
 
 /// Prefixes with their buckets.
 #[derive(Debug)]
@@ -45,16 +45,18 @@ impl Prefixes {
         Some(Box::new(Self { slashed, lengths, others }))
     }
 
-    /// The buckets of all prefixes of `path`, longest first.
+    /// The buckets of all prefixes of `path`, longest first, each with where in the path its
+    /// patterns begin.
     pub(super) fn of<'p>(&'p self, path: &'p [u8]) -> Walk<'p> {
         let other = self.others.as_ref().and_then(|others| others.tree.longest(path));
-        Walk { prefixes: self, left: &path[..path.len().min(self.lengths.longest)], other }
+        Walk { prefixes: self, path, left: &path[..path.len().min(self.lengths.longest)], other }
     }
 }
 
 /// A walk from the longest prefix of a path to the shortest.
 pub(super) struct Walk<'p> {
     prefixes: &'p Prefixes,
+    path: &'p [u8],
     /// What of the path was not looked at yet.
     left: &'p [u8],
     /// The next key of the radix tree.
@@ -62,9 +64,9 @@ pub(super) struct Walk<'p> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Bucket;
+    type Item = (Bucket, usize);
 
-    fn next(&mut self) -> Option<Bucket> {
+    fn next(&mut self) -> Option<(Bucket, usize)> {
         loop {
             let slashed = memrchr(b'/', self.left).map_or(0, |slash| slash + 1);
             if let (Some(others), Some(key)) = (&self.prefixes.others, self.other)
@@ -72,7 +74,7 @@ impl Iterator for Walk<'_> {
                 && len as usize >= slashed
             {
                 self.other = others.tree.shorter(key);
-                return Some(bucket);
+                return Some((bucket, tail_at(&self.path[..len as usize])));
             }
             if slashed == 0 {
                 return None;
@@ -82,7 +84,7 @@ impl Iterator for Walk<'_> {
             if self.prefixes.lengths.has(slashed)
                 && let Some(number) = self.prefixes.slashed.get(prefix)
             {
-                return Some(Bucket::of(number));
+                return Some((Bucket::of(number), slashed));
             }
         }
     }
@@ -124,7 +126,11 @@ mod tests {
         let keys: Vec<_> =
             (0..).zip(keys).map(|(number, key)| (*key, Bucket::of(number))).collect();
         let Some(prefixes) = Prefixes::new(&keys) else { return Vec::new() };
-        prefixes.of(path).map(Bucket::number).collect()
+        let found = prefixes.of(path).inspect(|&(bucket, tail)| {
+            let key = keys[bucket.number() as usize].0;
+            assert_eq!(tail, key.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
+        });
+        found.map(|(bucket, _)| bucket.number()).collect()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A hash table from byte strings to numbers that is built once and then only read.
 //!
-//! A number lies right before its key, so that a hit in a large table touches two cache lines
-//! that are cold: the slot and the key. A table of up to eight keys has no hash part at all.
+//! A hit in a large table touches two cache lines that are cold: the slot and the key. The number
+//! lies in both, so that a processor that bets on a hit fetches what the number leads to while
+//! the key is still on its way. A table of up to eight keys has no hash part at all.
 //! Whoever writes the configuration chooses the keys, clients only ask for them, so the hash is
 //! made for speed and not against flooding.
 
@@ -12,10 +13,18 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A read-only map.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// High half of the hash, and where in `data` the entry begins; [`FREE`] if there is none.
-    slots: Box<[(u32, u32)]>,
+    slots: Box<[Slot]>,
     /// Entries: value and length of the key, four bytes each, then the key.
     data: Box<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// High half of the hash.
+    mark: u32,
+    /// Where in `data` the entry begins; [`FREE`] if there is none.
+    at: u32,
+    value: u32,
 }
 
 const FREE: u32 = u32::MAX;
@@ -27,7 +36,7 @@ impl Table {
         let mut places = Vec::new();
         for (key, value) in items {
             let key = key.as_ref();
-            places.push((index(data.len()), hash(0, key)));
+            places.push((index(data.len()), hash(0, key), value));
             data.extend(value.to_le_bytes());
             data.extend(index(key.len()).to_le_bytes());
             data.extend_from_slice(key);
@@ -44,12 +53,12 @@ impl Table {
         let hash = hash(0, key);
         let mut slot = (hash as usize) & (self.slots.len() - 1);
         loop {
-            let (mark, at) = self.slots[slot];
+            let Slot { mark, at, value } = self.slots[slot];
             if at == FREE {
                 return None;
             }
             if mark == (hash >> 32) as u32 {
-                let (value, other, _) = split_entry(&self.data[at as usize..])?;
+                let (_, other, _) = split_entry(&self.data[at as usize..])?;
                 if other == key {
                     return Some(value);
                 }
@@ -78,16 +87,17 @@ fn split_entry(data: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     Some((u32::from_le_bytes(*value), key, rest))
 }
 
-/// The slots for entries at `places`, at most half full, so that every search meets a free one.
-fn fill(places: &[(u32, u64)]) -> Box<[(u32, u32)]> {
-    let size = (places.len() * 2).next_power_of_two();
-    let mut slots = vec![(0, FREE); size];
-    for &(at, hash) in places {
+/// The slots for entries at `places`, at most four fifths full, so that every search meets a free
+/// one soon and a large table is no larger than it must be.
+fn fill(places: &[(u32, u64, u32)]) -> Box<[Slot]> {
+    let size = (places.len() * 5 / 4 + 1).next_power_of_two();
+    let mut slots = vec![Slot { mark: 0, at: FREE, value: 0 }; size];
+    for &(at, hash, value) in places {
         let mut slot = (hash as usize) & (size - 1);
-        while slots[slot].1 != FREE {
+        while slots[slot].at != FREE {
             slot = (slot + 1) & (size - 1);
         }
-        slots[slot] = ((hash >> 32) as u32, at);
+        slots[slot] = Slot { mark: (hash >> 32) as u32, at, value };
     }
     slots.into()
 }

@@ -353,9 +353,10 @@ fn linear(mode: Mode, specs: &[RouteSpec<u32>], query: &Query<'_>) -> Option<u32
             let prefix = pattern::prefix_len(uri, params);
             let fits = match prefix {
                 None => uri.as_bytes() == query.path,
-                Some(at) => {
-                    query.path.starts_with(&uri.as_bytes()[..at])
-                        && Pattern::new(uri, at, params).unwrap().matches(query.path)
+                Some(prefix) => {
+                    let at = pattern::tail_at(&uri.as_bytes()[..prefix]);
+                    query.path.starts_with(&uri.as_bytes()[..prefix])
+                        && Pattern::new(&uri[at..], params).unwrap().matches(&query.path[at..])
                 }
             };
             let hosts = spec.hosts.iter().map(|host| {

@@ -6,6 +6,7 @@
 
 use std::{
     cmp::{Ordering, Reverse},
+    collections::HashMap,
     net::IpAddr,
     sync::Arc,
 };
@@ -16,7 +17,7 @@ use super::{
     index::{Filed, Index},
     ip::IpMatcher,
     method::Methods,
-    pattern::Pattern,
+    pattern::{self, Pattern},
     prefixes::Prefixes,
     table::{Table, index},
 };
@@ -50,7 +51,7 @@ pub(super) struct Conditions {
 /// One path of a route, before it is filed.
 pub(super) struct Item<T> {
     pub(super) uri: Box<str>,
-    /// Length of the literal prefix, and what follows; `None` for an exact path.
+    /// Length of the literal prefix, and what follows its last slash; `None` for an exact path.
     pub(super) wild: Option<(usize, Arc<Pattern>)>,
     pub(super) priority: i64,
     pub(super) rule: Arc<Rule>,
@@ -87,8 +88,8 @@ pub(super) enum Shape<'r> {
     Exact,
     /// This, and a bare `*` behind it.
     Star(&'r [u8]),
-    /// A pattern.
-    Pattern(&'r Pattern),
+    /// A pattern, and where in the path it begins.
+    Pattern(usize, &'r Pattern),
 }
 
 /// The tree.
@@ -99,6 +100,10 @@ pub(super) struct Tree<T> {
     prefixes: Option<Box<Prefixes>>,
     large: Box<[Large]>,
     routes: Box<[Candidate<T>]>,
+    /// Of each of `routes`, in their order.
+    rules: Box<[Arc<Rule>]>,
+    /// All that the routes have, each once.
+    patterns: Box<[Arc<Pattern>]>,
 }
 
 /// Routes that share a path, in one number: where they begin in [`Tree::routes`] and how many
@@ -140,21 +145,46 @@ impl Bucket {
     }
 }
 
+/// A route of a tree. Small, so that those of very many routes stay in the cache.
 #[derive(Debug)]
 struct Candidate<T> {
     value: T,
-    /// Whether the rule has no condition: then nobody needs to fetch it.
-    open: bool,
-    rule: Arc<Rule>,
-    /// `None` for an exact path.
-    pattern: Option<Arc<Pattern>>,
+    mark: Mark,
+}
+
+/// Which of [`Tree::patterns`] a route has, and whether its rule has no condition: then nobody
+/// needs to fetch it.
+#[derive(Debug, Clone, Copy)]
+struct Mark(u32);
+
+impl Mark {
+    const OPEN: u32 = 1 << 31;
+    /// An exact path.
+    const EXACT: u32 = Self::OPEN - 1;
+
+    fn new(pattern: Option<usize>, open: bool) -> Self {
+        Self(pattern.map_or(Self::EXACT, index) | if open { Self::OPEN } else { 0 })
+    }
+
+    fn is_open(self) -> bool {
+        self.0 & Self::OPEN != 0
+    }
+
+    fn pattern(self) -> Option<usize> {
+        let number = self.0 & Self::EXACT;
+        (number != Self::EXACT).then_some(number as usize)
+    }
 }
 
 /// A tree of one single path, in one cache line: most hosts have no more, and with very many
 /// hosts everything that a look-up touches is in no cache.
 #[derive(Debug)]
 pub(super) struct Lone<T> {
-    candidate: Candidate<T>,
+    value: T,
+    rule: Arc<Rule>,
+    /// `None` for an exact path.
+    pattern: Option<Arc<Pattern>>,
+    open: bool,
     /// Whether the pattern is the literal with a bare `*` behind it.
     star: bool,
     literal_len: u8,
@@ -173,24 +203,25 @@ impl<T: Copy> Lone<T> {
         let mut literal = [0; LITERAL_MAX];
         literal.get_mut(..key.len())?.copy_from_slice(key);
         let literal_len = u8::try_from(key.len()).ok()?;
-        let star = item.wild.as_ref().is_some_and(|(prefix, p)| p.is_star_behind(*prefix));
-        Some(Self { candidate: item.candidate(), star, literal_len, literal })
+        let star = item.wild.as_ref().is_some_and(|(_, pattern)| pattern.is_star());
+        let (value, rule) = (item.value, Arc::clone(&item.rule));
+        let pattern = item.wild.as_ref().map(|(_, pattern)| Arc::clone(pattern));
+        Some(Self { value, open: rule.is_open(), rule, pattern, star, literal_len, literal })
     }
 
     /// The route, if it matches.
     pub(super) fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
         let literal = &self.literal[..usize::from(self.literal_len)];
-        if self.star {
-            if !look.path.starts_with(literal) {
-                return None;
+        let shape = match &self.pattern {
+            None if look.path == literal => Shape::Exact,
+            Some(_) if self.star && look.path.starts_with(literal) => Shape::Star(literal),
+            Some(pattern) if look.path.starts_with(literal) => {
+                pattern_shape(pattern, pattern::tail_at(literal), look)?
             }
-            return self.candidate.admit_rule(look, Shape::Star(literal));
-        }
-        let fits = match self.candidate.pattern {
-            None => look.path == literal,
-            Some(_) => look.path.starts_with(literal),
+            _ => return None,
         };
-        if fits { self.candidate.admits(look) } else { None }
+        let rule = (!self.open).then_some(&*self.rule);
+        admit(look, shape, &self.value, rule)
     }
 }
 
@@ -200,7 +231,9 @@ impl<T: Copy> Tree<T> {
         items.sort_by(Item::compare);
         let keys: Vec<(bool, Vec<u8>)> =
             items.iter().map(|item| (item.wild.is_some(), item.key().to_vec())).collect();
-        let routes: Box<[_]> = items.iter().map(Item::candidate).collect();
+        let mut patterns = Patterns::default();
+        let routes: Box<[_]> = items.iter().map(|item| item.candidate(&mut patterns)).collect();
+        let patterns: Box<[_]> = patterns.all.into();
         let mut exact = Vec::new();
         let mut prefixes = Vec::new();
         let mut large = Vec::new();
@@ -208,7 +241,7 @@ impl<T: Copy> Tree<T> {
         for group in keys.chunk_by(|a, b| a == b) {
             let len = group.len();
             let bucket = Bucket::small(first, len).unwrap_or_else(|| {
-                let members = routes[first..first + len].iter().map(Candidate::filed);
+                let members = items[first..first + len].iter().map(Item::filed);
                 large.push(Large { first, len, index: Index::new(members) });
                 Bucket::large(large.len() - 1)
             });
@@ -219,44 +252,128 @@ impl<T: Copy> Tree<T> {
             }
         }
         let exact = Table::new(exact);
-        Self { exact, prefixes: Prefixes::new(&prefixes), large: large.into(), routes }
+        Self {
+            exact,
+            prefixes: Prefixes::new(&prefixes),
+            large: large.into(),
+            routes,
+            rules: items.into_iter().map(|item| item.rule).collect(),
+            patterns,
+        }
     }
 
     /// The first route that matches: exact path first, then ever shorter prefixes.
     pub(super) fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
         if let Some(bucket) = self.exact.get(look.path)
-            && let Some(found) = self.try_bucket(Bucket::of(bucket), look)
+            && let Some(found) = self.try_bucket(Bucket::of(bucket), look.path.len(), look)
         {
             return Some(found);
         }
         let prefixes = self.prefixes.as_deref()?;
-        prefixes.of(look.path).find_map(|bucket| self.try_bucket(bucket, look))
+        prefixes.of(look.path).find_map(|(bucket, tail)| self.try_bucket(bucket, tail, look))
     }
 
-    fn try_bucket<'r>(&'r self, bucket: Bucket, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
+    /// Tries the routes of `bucket`; their patterns begin at `tail` of the path.
+    fn try_bucket<'r>(
+        &'r self,
+        bucket: Bucket,
+        tail: usize,
+        look: &mut Lookup<'_, T>,
+    ) -> Option<Found<'r, T>> {
         let Bucket(number) = bucket;
         if number & Bucket::LARGE == 0 {
             let len = (number >> Bucket::FIRST_BITS) as usize;
             let first = number as usize & ((1 << Bucket::FIRST_BITS) - 1);
-            return self.routes[first..first + len].iter().find_map(|route| route.admits(look));
+            return (first..first + len).find_map(|at| self.admits(at, tail, look));
         }
-        let large = &self.large[(number & !Bucket::LARGE) as usize];
-        let routes = &self.routes[large.first..large.first + large.len];
-        match &large.index {
-            None => routes.iter().find_map(|route| route.admits(look)),
-            Some(index) => index.visit(look.path, look.host, |rank| routes[rank].admits(look)),
+        let Large { first, len, index } = &self.large[(number & !Bucket::LARGE) as usize];
+        match index {
+            None => (*first..first + len).find_map(|at| self.admits(at, tail, look)),
+            Some(index) => {
+                let path = &look.path[tail..];
+                index.visit(path, look.host, |rank| self.admits(first + rank, tail, look))
+            }
         }
+    }
+
+    /// Checks every condition of the route at `at`, the cheap ones first and the caller's own
+    /// last. Its pattern begins at `tail` of the path.
+    fn admits<'r>(
+        &'r self,
+        at: usize,
+        tail: usize,
+        look: &mut Lookup<'_, T>,
+    ) -> Option<Found<'r, T>> {
+        let Candidate { value, mark } = &self.routes[at];
+        let shape = match mark.pattern() {
+            None => Shape::Exact,
+            Some(number) => pattern_shape(&self.patterns[number], tail, look)?,
+        };
+        let rule = if mark.is_open() { None } else { Some(&*self.rules[at]) };
+        admit(look, shape, value, rule)
+    }
+}
+
+/// The shape of a match by `pattern`, which begins at `tail` of the path; `None` if it does not
+/// match.
+fn pattern_shape<'r, T>(
+    pattern: &'r Pattern,
+    tail: usize,
+    look: &Lookup<'_, T>,
+) -> Option<Shape<'r>> {
+    pattern.matches(&look.path[tail..]).then_some(Shape::Pattern(tail, pattern))
+}
+
+/// Checks all but the path; `rule` is `None` if there is no condition.
+fn admit<'r, T>(
+    look: &mut Lookup<'_, T>,
+    shape: Shape<'r>,
+    value: &'r T,
+    rule: Option<&'r Rule>,
+) -> Option<Found<'r, T>> {
+    let Some(rule) = rule else { return Some(Found { value, shape, host: None }) };
+    if !rule.methods.contains(look.method_bit, look.method) {
+        return None;
+    }
+    let host = match &rule.more {
+        Some(more) => more.admit(look)?,
+        None => None,
+    };
+    if rule.filter_fun && !(look.filter)(value) {
+        return None;
+    }
+    Some(Found { value, shape, host })
+}
+
+/// The patterns of a tree while it is built, and where each of them is.
+#[derive(Default)]
+struct Patterns {
+    all: Vec<Arc<Pattern>>,
+    places: HashMap<*const Pattern, usize>,
+}
+
+impl Patterns {
+    fn place(&mut self, pattern: &Arc<Pattern>) -> usize {
+        let next = self.all.len();
+        let place = *self.places.entry(Arc::as_ptr(pattern)).or_insert(next);
+        if place == next {
+            self.all.push(Arc::clone(pattern));
+        }
+        place
     }
 }
 
 impl<T: Copy> Item<T> {
-    fn candidate(&self) -> Candidate<T> {
-        Candidate {
-            value: self.value,
-            open: self.rule.is_open(),
-            rule: Arc::clone(&self.rule),
-            pattern: self.wild.as_ref().map(|(_, pattern)| Arc::clone(pattern)),
-        }
+    fn candidate(&self, patterns: &mut Patterns) -> Candidate<T> {
+        let pattern = self.wild.as_ref().map(|(_, pattern)| patterns.place(pattern));
+        Candidate { value: self.value, mark: Mark::new(pattern, self.rule.is_open()) }
+    }
+
+    fn filed(&self) -> Filed<'_> {
+        let hosts = self.rule.more.as_ref().map_or(&[][..], |more| &more.hosts);
+        let exact: Option<Vec<_>> = hosts.iter().map(HostPattern::exact).collect();
+        let pattern = self.wild.as_ref().map(|(_, pattern)| &**pattern);
+        Filed { pattern, hosts: exact.unwrap_or_default() }
     }
 
     fn key(&self) -> &[u8] {
@@ -269,47 +386,6 @@ impl<T: Copy> Item<T> {
         (self.wild.is_some().cmp(&other.wild.is_some()))
             .then_with(|| self.key().cmp(other.key()))
             .then_with(|| rank(self).cmp(&rank(other)))
-    }
-}
-
-impl<T> Candidate<T> {
-    fn filed(&self) -> Filed<'_> {
-        let hosts = self.rule.more.as_ref().map_or(&[][..], |more| &more.hosts);
-        let exact: Option<Vec<_>> = hosts.iter().map(HostPattern::exact).collect();
-        Filed { pattern: self.pattern.as_deref(), hosts: exact.unwrap_or_default() }
-    }
-
-    /// Checks every condition, the cheap ones first and the caller's own last.
-    fn admits<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Found<'r, T>> {
-        let shape = match self.pattern.as_deref() {
-            None => Shape::Exact,
-            Some(pattern) if pattern.matches(look.path) => Shape::Pattern(pattern),
-            Some(_) => return None,
-        };
-        self.admit_rule(look, shape)
-    }
-
-    /// Checks all but the path.
-    fn admit_rule<'r>(
-        &'r self,
-        look: &mut Lookup<'_, T>,
-        shape: Shape<'r>,
-    ) -> Option<Found<'r, T>> {
-        if self.open {
-            return Some(Found { value: &self.value, shape, host: None });
-        }
-        let rule = &*self.rule;
-        if !rule.methods.contains(look.method_bit, look.method) {
-            return None;
-        }
-        let host = match &rule.more {
-            Some(more) => more.admit(look)?,
-            None => None,
-        };
-        if rule.filter_fun && !(look.filter)(&self.value) {
-            return None;
-        }
-        Some(Found { value: &self.value, shape, host })
     }
 }
 
