@@ -1,6 +1,6 @@
 """Measures moongate against nginx and prints Markdown tables. Started by t/bench/run.
 
-BENCH_ROUNDS (7), BENCH_SECONDS (2) per measurement, BENCH_ONLY (regular expression over the
+BENCH_ROUNDS (15), BENCH_SECONDS (1) per measurement, BENCH_ONLY (regular expression over the
 names of the parts: cpu, tars, signed, shared, workers, routes, idle, start, live), BENCH_ROUTES
 (100000).
 """
@@ -18,8 +18,8 @@ import shared
 import signed
 import tars
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
-SECONDS = int(os.environ.get("BENCH_SECONDS", "2"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "15"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "1"))
 ONLY = os.environ.get("BENCH_ONLY", ".")
 MANY = int(os.environ.get("BENCH_ROUTES", "100000"))
 CONSUMERS = 100
