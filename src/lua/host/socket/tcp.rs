@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
+    io,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -79,6 +80,8 @@ pub(super) struct Tcp {
     ended: Cell<bool>,
     /// That was told to the reader.
     read_over: Cell<bool>,
+    /// A write failed, so nobody knows what the peer got. Reading may go on.
+    write_over: Cell<bool>,
     connecting: Cell<bool>,
     reading: Cell<bool>,
     writing: Cell<bool>,
@@ -97,6 +100,7 @@ impl Default for Tcp {
             buf: RefCell::default(),
             ended: Cell::new(false),
             read_over: Cell::new(false),
+            write_over: Cell::new(false),
             connecting: Cell::new(false),
             reading: Cell::new(false),
             writing: Cell::new(false),
@@ -171,6 +175,7 @@ impl Tcp {
     pub(super) fn start(&self, open: Open) {
         self.ended.set(false);
         self.read_over.set(false);
+        self.write_over.set(false);
         self.buf.borrow_mut().clear();
         *self.open.borrow_mut() = Some(open);
     }
@@ -262,13 +267,14 @@ fn send(frame: &mut Frame<'_>) -> Called {
     if let Some(busy) = tcp.busy(&[Doing::Connecting, Doing::Writing]) {
         return push_failure(frame, busy);
     }
-    let Some(conn) = tcp.conn() else { return push_failure(frame, CLOSED) };
+    let conn = tcp.conn().filter(|_| !tcp.write_over.get());
+    let Some(conn) = conn else { return push_failure(frame, CLOSED) };
     #[allow(clippy::cast_precision_loss)] // No string is that long.
     let count = data.len() as f64;
     let sent = match write_now(&conn, data) {
         Ok(sent) => sent,
         Err(error) => {
-            tcp.close();
+            tcp.write_over.set(true);
             return push_failure(frame, &error);
         }
     };
@@ -306,7 +312,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if !self.over {
-            self.busy.tcp.close();
+            self.busy.tcp.write_over.set(true);
         }
     }
 }
@@ -409,11 +415,14 @@ fn set_timeouts(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
-/// Whether the peer has said all it had to say.
+/// Whether the peer has said all it had to say, or the connection is broken.
 fn has_ended(conn: &Conn) -> bool {
     conn.with_socket(|socket| {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        matches!(socket.peek(&mut byte), Ok(0))
+        match socket.peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     })
 }
 
@@ -435,19 +444,17 @@ fn set_keepalive(frame: &mut Frame<'_>) -> Called {
         None => None,
         Some(_) => Some(count_of(frame, 3, 0.0).ok_or_else(|| Raise::new("bad pool size"))?),
     };
-    if tcp.ended.get() {
-        tcp.close();
+    // What cannot be kept stays open for its owner to close.
+    if tcp.ended.get() || tcp.write_over.get() {
         return push_failure(frame, CLOSED);
     }
     if tcp.has_unread() {
         return push_failure(frame, "unread data in buffer");
     }
     if has_ended(&conn) {
-        tcp.close();
         return push_failure(frame, CLOSED);
     }
     if !conn.is_alive() {
-        tcp.close();
         return push_failure(frame, "connection in dubious state");
     }
     drop(conn);
@@ -479,5 +486,6 @@ fn close(frame: &mut Frame<'_>) -> Called {
     if let Some(busy) = tcp.busy(&[Doing::Connecting, Doing::Reading, Doing::Writing]) {
         return push_failure(frame, busy);
     }
-    if tcp.close() { success(frame) } else { push_failure(frame, CLOSED) }
+    let over = tcp.read_over.get() && tcp.write_over.get();
+    if tcp.close() && !over { success(frame) } else { push_failure(frame, CLOSED) }
 }

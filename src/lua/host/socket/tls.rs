@@ -18,7 +18,7 @@ use super::{
     failure,
     handles::tcp_of,
     tcp::{Busy, Doing, Open},
-    wait, words,
+    wait,
 };
 use crate::{
     lua::{
@@ -166,7 +166,8 @@ pub(super) fn handshake(frame: &mut Frame<'_>) -> Called {
 /// A failed handshake, numbered as OpenSSL numbers it.
 fn why(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
-    let Some(cause) = cause else { return words(error) };
+    // OpenSSL tells no more of a connection that breaks.
+    let Some(cause) = cause else { return "handshake failed".to_owned() };
     match cause {
         TlsError::InvalidCertificate(reason) => match reason {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
