@@ -147,4 +147,33 @@ function _M.run(args)
 end
 
 
+--- Takes the request's connection for a WebSocket and sends back each frame that comes.
+-- @tparam table args `side`, as for `run`
+function _M.echo(args)
+    local name = args.side == "ours" and "resty.websocket.server" or "nginx.websocket.server"
+    local ws, err = require(name):new({ timeout = 5000, max_payload_len = 100000 })
+    if not ws then
+        ngx.status = 400
+        return err .. "\n"
+    end
+    while true do
+        local data, kind, code = ws:recv_frame()
+        if not data then
+            break
+        elseif kind == "close" then
+            ws:send_close(code, data)
+            break
+        elseif kind == "ping" then
+            ws:send_pong(data)
+        elseif data == "kind" then
+            ws:send_text(kind .. tostring(code))
+        elseif kind == "text" then
+            ws:send_text(data)
+        else
+            ws:send_binary(data)
+        end
+    end
+end
+
+
 return _M
