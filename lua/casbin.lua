@@ -378,7 +378,7 @@ function _M:DeleteRoleForUser(name, role, domain)
 end
 
 
-return unsupported.fill(_M, "casbin.", {
+return unsupported.absent(_M, "casbin.", {
     "setWatcher", "setDispatcher", "setAdapter", "loadFilteredPolicy", "savePolicy", "setModel",
     "setRoleManager", "setEffector", "AddNamedMatchingFunc", "AddNamedDomainMatchingFunc",
     "GetImplicitRolesForUser", "GetImplicitPermissionsForUser", "UpdatePolicy",

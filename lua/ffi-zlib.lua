@@ -82,4 +82,4 @@ function _M.version()
 end
 
 
-return require("moongate.unsupported").fill(_M, "ffi-zlib.", { "adler", "crc" })
+return require("moongate.unsupported").absent(_M, "ffi-zlib.", { "adler", "crc" })

@@ -336,4 +336,4 @@ function _M.parse(text)
 end
 
 
-return unsupported.fill(_M, "graphql.", { "validate", "execute" })
+return unsupported.absent(_M, "graphql.", { "validate", "execute" })

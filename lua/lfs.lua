@@ -258,4 +258,4 @@ function _M.lock_dir(path, stale_seconds)
 end
 
 
-return require("moongate.unsupported").fill(_M, "lfs.", { "lock", "unlock" })
+return require("moongate.unsupported").absent(_M, "lfs.", { "lock", "unlock" })

@@ -366,7 +366,7 @@ function _M.escape(text)
 end
 
 
-return require("moongate.unsupported").fill(_M, "lua-utf8.", {
+return require("moongate.unsupported").absent(_M, "lua-utf8.", {
     "find", "match", "gmatch", "gsub", "width", "widthindex", "widthlimit", "isnfc",
     "normalize_nfc", "grapheme_indices",
 })

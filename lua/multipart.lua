@@ -1,64 +1,109 @@
---- `multipart`: bodies of type multipart/form-data.
+--- `multipart`: bodies of type multipart/form-data, read and written.
+--
+--     local form = require("multipart")(body, ngx.var.content_type)
+--     form:get("name").value
+--     form:set_simple("name", "value")
+--     form:tostring()
 -- @module multipart
 local concat = table.concat
 local find = string.find
 local gmatch = string.gmatch
+local gsub = string.gsub
 local ipairs = ipairs
 local lower = string.lower
 local match = string.match
 local pairs = pairs
+local rawget = rawget
 local setmetatable = setmetatable
 local sub = string.sub
-local tostring = tostring
 
-local mt = {}
-mt.__index = mt
+
+local _M = {
+    -- What stands between the parts of a form that came without.
+    RANDOM_BOUNDARY = ngx.md5(ngx.now() .. ngx.worker.pid()),
+}
+_M.__index = _M
 
 
 local function boundary_of(content_type)
-    return match(content_type, 'boundary="([^"]+)"') or match(content_type, "boundary=([^;%s]+)")
+    local boundary = match(content_type, ";%s*boundary=(%S+)")
+    boundary = boundary and (match(boundary, "^(['\"].*['\"]);?$") or match(boundary, "^[^;]*"))
+    boundary = boundary and (match(boundary, '^"(.*)"$') or match(boundary, "^'(.*)'$") or boundary)
+    return boundary ~= "" and boundary or nil
 end
 
 
-local function read_part(text)
-    local from, to = find(text, "\r\n\r\n", 1, true)
-    if not from then
+local function name_of(header)
+    if lower(sub(header, 1, 19)) ~= "content-disposition" then
         return nil
     end
+    local value = match(header, ";%s*[Nn][Aa][Mm][Ee]=([^;]*)")
+    return value and (match(value, '^"(.*)"%s*$') or match(value, "^(.-)%s*$"))
+end
 
-    local part = { headers = {}, value = sub(text, to + 1) }
-    for line in gmatch(sub(text, 1, from - 1), "[^\r\n]+") do
-        part.headers[#part.headers + 1] = line
-        local name, value = match(line, "^([^:]+):%s*(.*)$")
-        if name and lower(name) == "content-disposition" then
-            part.name = match(value, ';%s*name="(.-)"') or match(value, ";%s*name=([^;]+)")
+
+-- A part from what stands between two boundaries; nothing if it has no name.
+local function read_part(text)
+    local part = { headers = {} }
+    local at = 1
+    while true do
+        local line, next_at = match(text, "^([^\r\n]*)\r?\n()", at)
+        if not line or line == "" then
+            part.value = next_at and sub(text, next_at) or ""
+            break
         end
+        part.headers[#part.headers + 1] = line
+        part.name = part.name or name_of(line)
+        at = next_at
     end
     return part.name and part
+end
+
+
+-- Where the next line begins that starts with a boundary, and where its text ends.
+local function find_mark(body, mark, from)
+    local at = from
+    while true do
+        local first, last = find(body, mark, at, true)
+        if not first or first == 1 or find(body, "^[\r\n]", first - 1) then
+            return first, last
+        end
+        at = last + 1
+    end
 end
 
 
 local function read(body, boundary)
     local parts = {}
     local mark = "--" .. boundary
-    local from, to = find(body, mark, 1, true)
-    while from do
-        local next_from, next_to = find(body, "\r\n" .. mark, to + 1, true)
-        if not next_from then
-            break
-        end
-        local part = read_part(sub(body, to + 3, next_from - 1))
-        if part then
-            parts[#parts + 1] = part
-        end
-        from, to = next_from, next_to
+    local _, last = find_mark(body, mark, 1)
+    while last do
+        local first, next_last = find_mark(body, mark, last + 1)
+        local text = sub(body, last + 1, first and first - 1)
+        text = first and gsub(gsub(text, "\n$", ""), "\r$", "") or text
+        local begin = match(text, "^[^\r\n]*\r?\n()")
+        local part = begin and read_part(sub(text, begin))
+        parts[#parts + 1] = part or nil
+        last = next_last
     end
     return parts
 end
 
 
---- The part with a name: `{ name, value, headers }`, or nil.
-function mt:get(name)
+--- A form.
+-- @tparam[opt] string body
+-- @tparam[opt] string content_type with its boundary; without, the form is empty
+-- @treturn table
+function _M.new(body, content_type)
+    local boundary = content_type and boundary_of(content_type)
+    return setmetatable({ boundary = boundary, parts = boundary and read(body or "", boundary)
+                                                       or {} }, _M)
+end
+
+
+--- The first part with a name: `{ name, value, headers }`.
+-- @treturn table|nil
+function _M:get(name)
     for _, part in ipairs(self.parts) do
         if part.name == name then
             return part
@@ -67,82 +112,154 @@ function mt:get(name)
 end
 
 
---- name -> value; of several parts with one name the last.
-function mt:get_all()
-    local values = {}
+-- name -> list of what `of` makes of each part of that name.
+local function grouped(self, of)
+    local groups = {}
     for _, part in ipairs(self.parts) do
-        values[part.name] = part.value
+        local group = groups[part.name] or {}
+        group[#group + 1] = of(part)
+        groups[part.name] = group
+    end
+    return groups
+end
+
+
+local function value_of(part)
+    return part.value
+end
+
+
+local headers_mt = {
+    __index = function(headers, name)
+        name = lower(name)
+        local value = rawget(headers, name)
+        return value == nil and rawget(headers, (gsub(name, "_", "-"))) or value
+    end,
+}
+
+
+local function with_headers(part)
+    local headers = setmetatable({}, headers_mt)
+    for _, lines in ipairs(part.headers) do
+        -- One that `set_simple` made may be of two lines.
+        for line in gmatch(lines, "[^\r\n]+") do
+            local name, value = match(line, "^%s*([^:]-)%s*:%s*(.+)$")
+            if name then
+                headers[lower(name)] = value
+            end
+        end
+    end
+    return { value = part.value, headers = headers }
+end
+
+
+--- name -> value; of several parts with one name the first.
+-- @treturn table
+function _M:get_all()
+    local values = grouped(self, value_of)
+    for name, list in pairs(values) do
+        values[name] = list[1]
     end
     return values
+end
+
+
+--- The values of all parts with a name.
+-- @treturn {string,...}
+function _M:get_as_array(name)
+    return grouped(self, value_of)[name] or {}
+end
+
+
+--- The parts with a name as `{ value, headers }`; the headers by their small names.
+-- @treturn {table,...}
+function _M:get_with_headers_as_array(name)
+    return grouped(self, with_headers)[name] or {}
+end
+
+
+--- name -> list of values.
+-- @treturn table
+function _M:get_all_as_arrays()
+    return grouped(self, value_of)
 end
 
 
 --- name -> value, or a list where the name occurs more than once.
-function mt:get_all_with_arrays()
-    local values = {}
-    for _, part in ipairs(self.parts) do
-        local list = values[part.name] or {}
-        list[#list + 1] = part.value
-        values[part.name] = list
-    end
+-- @treturn table
+function _M:get_all_with_arrays()
+    local values = grouped(self, value_of)
     for name, list in pairs(values) do
-        if #list == 1 then
-            values[name] = list[1]
-        end
+        values[name] = list[2] ~= nil and list or list[1]
     end
     return values
 end
 
 
---- Sets the value of a plain field.
-function mt:set_simple(name, value)
+--- name -> list of `{ value, headers }`.
+-- @treturn table
+function _M:get_all_include_headers_with_arrays()
+    return grouped(self, with_headers)
+end
+
+
+--- Sets the value of a field, of the first one with that name if there is one.
+-- @tparam string name
+-- @tparam string|number value
+-- @tparam[opt] string file_name
+-- @tparam[opt] string content_type
+function _M:set_simple(name, value, file_name, content_type)
+    local header = 'Content-Disposition: form-data; name="' .. name .. '"'
+    if file_name then
+        header = header .. '; filename="' .. file_name .. '"'
+    end
+    if content_type then
+        header = header .. "\r\ncontent-type: " .. content_type
+    end
     local part = self:get(name)
     if not part then
         part = { name = name }
         self.parts[#self.parts + 1] = part
     end
-    part.headers = { 'Content-Disposition: form-data; name="' .. name .. '"' }
-    part.value = tostring(value)
+    part.value, part.headers = value, { header }
 end
 
 
 --- Removes all parts with a name.
-function mt:delete(name)
+function _M:delete(name)
     local rest = {}
     for _, part in ipairs(self.parts) do
-        if part.name ~= name then
-            rest[#rest + 1] = part
-        end
+        rest[#rest + 1] = part.name ~= name and part or nil
     end
     self.parts = rest
 end
 
 
---- The body as text.
-function mt:tostring()
+--- The body as text; without parts there is none.
+-- @treturn string
+function _M:tostring()
     local out = {}
+    local mark = "--" .. (self.boundary or _M.RANDOM_BOUNDARY)
     for _, part in ipairs(self.parts) do
-        out[#out + 1] = "--" .. self.boundary
-        for _, line in ipairs(part.headers) do
-            out[#out + 1] = line
+        if part.value ~= nil then
+            out[#out + 1] = mark
+            for _, line in ipairs(part.headers) do
+                out[#out + 1] = line
+            end
+            out[#out + 1] = ""
+            out[#out + 1] = part.value
         end
-        out[#out + 1] = ""
-        out[#out + 1] = part.value
     end
-    out[#out + 1] = "--" .. self.boundary .. "--"
-    out[#out + 1] = ""
+    if #out == 0 then
+        return ""
+    end
+    out[#out + 1] = mark .. "--\r\n"
     return concat(out, "\r\n")
 end
 
 
---- Parses a body.
--- @tparam string body
--- @tparam string content_type with its boundary
--- @treturn table|nil
-return function(body, content_type)
-    local boundary = content_type and boundary_of(content_type)
-    if not boundary then
-        return nil
-    end
-    return setmetatable({ boundary = boundary, parts = read(body or "", boundary) }, mt)
-end
+return setmetatable(_M, {
+    __call = function(_, ...)
+        return _M.new(...)
+    end,
+})

@@ -271,4 +271,4 @@ function _M.fromhex(digits)
 end
 
 
-return unsupported.fill(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" })
+return unsupported.absent(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" })

@@ -75,5 +75,5 @@ function _M.dump(value, path, options)
 end
 
 
-return require("moongate.unsupported").fill(_M, "rapidjson.", { "Document", "SchemaDocument",
+return require("moongate.unsupported").absent(_M, "rapidjson.", { "Document", "SchemaDocument",
                                                                "SchemaValidator" })

@@ -160,7 +160,7 @@ function _M.sleep(seconds)
 end
 
 
-_M.dns = unsupported.fill({
+_M.dns = unsupported.absent({
     gethostname = gethostname,
 
     --- The address of a name.
@@ -214,4 +214,4 @@ function _M.protect(func)
 end
 
 
-return unsupported.fill(_M, "socket.", { "bind", "select", "udp4", "udp6" })
+return unsupported.absent(_M, "socket.", { "bind", "select", "udp4", "udp6" })

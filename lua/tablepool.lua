@@ -4,6 +4,7 @@ local clear = require("table.clear")
 local new_tab = require("table.new")
 
 local error = error
+local setmetatable = setmetatable
 
 -- A table that grew large under one request must not stay large for ever.
 local USES_MAX = 20000
@@ -57,6 +58,7 @@ function _M.release(tag, t, keep)
         return
     end
     if not keep then
+        setmetatable(t, nil)
         clear(t)
     end
     pool.count = pool.count + 1

@@ -20,6 +20,9 @@ local SETTINGS = {
     "encode_sparse_array",
 }
 
+-- More digits than that are not in a number.
+local PRECISION_MAX = 16
+
 local _M = {}
 
 
@@ -78,6 +81,15 @@ function _M.new(safe)
         module[name] = function(...)
             return own.set(name, ...)
         end
+    end
+
+    local set_precision = module.encode_number_precision
+    function module.encode_number_precision(digits)
+        if type(digits) == "number" and digits > PRECISION_MAX then
+            error("bad argument #1 to 'encode_number_precision' (expected integer between 1 and "
+                  .. PRECISION_MAX .. ")", 2)
+        end
+        return set_precision(digits)
     end
 
     function module.new()

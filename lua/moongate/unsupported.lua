@@ -27,6 +27,26 @@ function _M.raise(name, why)
 end
 
 
+--- Fills `target` with functions of a bundled library that exist by name only. Those that are
+-- there already stay.
+-- @tparam table target
+-- @tparam string prefix what to put before each name in "not supported: NAME"
+-- @tparam {string,...} names
+-- @tparam[opt] string why
+-- @treturn table `target`
+function _M.absent(target, prefix, names, why)
+    for _, name in ipairs(names) do
+        local message = "not supported: " .. prefix .. name .. (why and " (" .. why .. ")" or "")
+        local function raise()
+            error(message, 2)
+        end
+        raising[raise] = message
+        target[name] = target[name] or raise
+    end
+    return target
+end
+
+
 --- The sentence that a function made here raises.
 -- @treturn string|nil nil for everything else
 function _M.why(value)

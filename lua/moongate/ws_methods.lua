@@ -12,6 +12,13 @@ local _M = {}
 -- @tparam table Class
 -- @tparam boolean is_client clients mask what they send
 function _M.extend(Class, is_client)
+    local function masks(self)
+        if is_client then
+            return not self.send_unmasked
+        end
+        return self.send_masked
+    end
+
     function Class:set_timeout(timeout)
         if not self.sock then
             return nil, "not initialized yet"
@@ -30,7 +37,7 @@ function _M.extend(Class, is_client)
         end
         local bytes, err = protocol.send_frame(self.sock, fin, opcode, payload,
                                                self.max_send_len or self.max_payload_len,
-                                               is_client and not self.send_unmasked)
+                                               masks(self))
         if not bytes then
             self.fatal = true
         end

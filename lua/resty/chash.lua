@@ -35,18 +35,10 @@ local function bytes_of(number)
 end
 
 
--- "host:port" and "host" are hashed with a zero byte where the colon is or would be.
-local function base_of(id)
-    local text = tostring(id)
-    local name, port = text:match("^(.-):(%d+)$")
-    return (name or text) .. "\0" .. (port or "")
-end
-
-
 local function build(self)
     local points = {}
     for id, weight in pairs(self.nodes) do
-        local base, previous = base_of(id), 0
+        local base, previous = tostring(id), 0
         for _ = 1, weight * POINTS_PER_WEIGHT do
             previous = crc32(base .. bytes_of(previous))
             points[#points + 1] = { hash = previous, id = id }
@@ -91,14 +83,14 @@ local function first_at(points, hash)
 end
 
 
---- The node of a key, and the place to go on from with `next`.
+--- The node of a key, and its place on the ring, the first of which is 0.
 function _M:find(key)
     if #self.points == 0 then
         return nil
     end
     local text = tostring(key)
     local place = first_at(self.points, byte(text, 1) and crc32(text) or 0)
-    return self.points[place].id, place
+    return self.points[place].id, place - 1
 end
 
 
@@ -107,8 +99,8 @@ function _M:next(place)
     if #self.points == 0 then
         return nil
     end
-    place = place % #self.points + 1
-    return self.points[place].id, place
+    place = (place + 1) % #self.points
+    return self.points[place + 1].id, place
 end
 
 

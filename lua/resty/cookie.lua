@@ -4,32 +4,31 @@ local host = require("moongate.host")
 local resp = require("moongate.api.resp")
 
 local concat = table.concat
-local find = string.find
-local gmatch = string.gmatch
+local ipairs = ipairs
+local log = ngx.log
 local match = string.match
 local setmetatable = setmetatable
-local sub = string.sub
+local type = type
+local WARN = ngx.WARN
 
-local SAME_SITE = { strict = "Strict", lax = "Lax", none = "None" }
+local SAME_SITE = { Strict = true, Lax = true, None = true }
 
 local _M = { _VERSION = "0.1.0" }
 local mt = { __index = _M }
 
 
+-- A name goes on to the "=", whatever it is made of; a value ends at a semicolon or a blank. Of
+-- several cookies with one name the last one counts.
 local function parse(header)
-    local cookies = {}
-    for pair in gmatch(header, "[^;]+") do
-        local equals = find(pair, "=", 1, true)
-        if equals then
-            local name = match(sub(pair, 1, equals - 1), "^%s*(.-)%s*$")
-            local value = match(sub(pair, equals + 1), "^%s*(.-)%s*$")
-            -- The first of several with one name is the most specific.
-            if name ~= "" and cookies[name] == nil then
-                cookies[name] = match(value, '^"(.*)"$') or value
-            end
+    local cookies, at = {}, 1
+    while true do
+        local name, value, next_at = match(header, "^[ \t]*([^=]*)=([^; \t]*)()", at)
+        if not name then
+            return cookies
         end
+        cookies[name] = value
+        at = next_at + 1
     end
-    return cookies
 end
 
 
@@ -82,17 +81,15 @@ end
 --   `httponly`, `samesite`, `extension`
 -- @treturn string|nil
 -- @treturn nil|string error
-function _M.bake(cookie)
+function _M.get_cookie_string(cookie)
     if not cookie.key or not cookie.value then
         return nil, 'missing cookie field "key" or "value"'
     end
 
     local same_site = cookie.samesite
-    if same_site then
-        same_site = SAME_SITE[same_site:lower()]
-        if not same_site then
-            return nil, "SameSite value must be 'Strict', 'Lax' or 'None'"
-        end
+    if same_site and not SAME_SITE[same_site] then
+        log(WARN, "a cookie goes out without SameSite, which cannot be ", same_site)
+        same_site = nil
     end
 
     local max_age = cookie["max-age"] or cookie.max_age
@@ -111,13 +108,26 @@ function _M.bake(cookie)
 end
 
 
---- Adds a Set-Cookie header to the response; fields as for `bake`.
+--- The bytes of the request's Cookie header.
+function _M:get_cookie_size()
+    return self.header and #self.header or 0
+end
+
+
+--- Adds a Set-Cookie header to the response, unless the very same is there.
+-- @tparam table cookie fields as for `get_cookie_string`
 -- @treturn boolean|nil
 -- @treturn nil|string error
 function _M:set(cookie)
-    local text, err = _M.bake(cookie)
+    local text, err = _M.get_cookie_string(cookie)
     if not text then
         return nil, err
+    end
+    local there = ngx.header["Set-Cookie"]
+    for _, one in ipairs(type(there) == "table" and there or { there }) do
+        if one == text then
+            return true
+        end
     end
     resp.add_header("Set-Cookie", text)
     return true

@@ -2,4 +2,4 @@
 -- @module resty.etcd
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "resty.etcd.", { "new" }, "not bundled with moongate")
+return unsupported.absent({}, "resty.etcd.", { "new" }, "not bundled with moongate")

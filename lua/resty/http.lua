@@ -22,7 +22,7 @@ local NOT_CONNECTED = "not initialized"
 local _M = { _VERSION = "0.17.2" }
 local mt = { __index = _M }
 
-unsupported.fill(_M, "resty.http.", {
+unsupported.absent(_M, "resty.http.", {
     "request_pipeline", "get_client_body_reader", "set_proxy_options", "connect_proxy",
     "proxy_request", "proxy_response",
 })

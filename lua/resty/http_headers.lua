@@ -1,57 +1,32 @@
 --- `resty.http_headers`: a table of headers that is read in any spelling.
 -- @module resty.http_headers
-local canonical = require("moongate.api.names").canonical
-
+local lower = string.lower
 local next = next
 local pairs = pairs
 local rawget = rawget
 local rawset = rawset
 local setmetatable = setmetatable
-local type = type
 
 local _M = { _VERSION = "0.17.2" }
 
--- headers -> (canonical name -> the name as it is in the table)
-local spellings = setmetatable({}, { __mode = "k" })
 
-
-local function index(headers, name)
-    if type(name) ~= "string" then
-        return nil
-    end
-    local known = spellings[headers][canonical(name)]
-    if known and known ~= name then
-        return rawget(headers, known)
-    end
-end
-
-
-local function assign(headers, name, value)
-    if type(name) ~= "string" then
-        rawset(headers, name, value)
-        return
-    end
-
-    local names = spellings[headers]
-    local key = canonical(name)
-    local known = names[key]
-    if known and rawget(headers, known) ~= nil then
-        rawset(headers, known, value)
-        return
-    end
-    names[key] = name
-    rawset(headers, name, value)
-end
-
-
-local mt = { __index = index, __newindex = assign }
-
-
---- An empty table of headers, or one with the content of another table.
+--- Headers.
+-- @tparam[opt] table from headers to begin with
+-- @treturn table its fields keep the spelling in which they came first
 function _M.new(from)
-    local headers = {}
-    spellings[headers] = {}
-    setmetatable(headers, mt)
+    local spellings = {}
+    local headers = setmetatable({}, {
+        __index = function(headers, name)
+            local known = spellings[lower(name)]
+            return known and rawget(headers, known)
+        end,
+        __newindex = function(headers, name, value)
+            local key = lower(name)
+            local known = spellings[key] or name
+            spellings[key] = known
+            rawset(headers, known, value)
+        end,
+    })
     if from and next(from) ~= nil then
         for name, value in pairs(from) do
             headers[name] = value

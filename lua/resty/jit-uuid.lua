@@ -14,13 +14,20 @@ local sub = string.sub
 local tonumber = tonumber
 local type = type
 
-local TEXT = "^" .. ("%x"):rep(8) .. "%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-" .. ("%x"):rep(12) .. "$"
+local TEXT = "^" .. ("%x"):rep(8) .. "%-%x%x%x%x%-%x%x%x%x%-[89abAB]%x%x%x%-"
+             .. ("%x"):rep(12) .. "$"
 
 local _M = { _VERSION = "0.0.7" }
 
 
---- Nothing to seed: the randomness is the system's.
-function _M.seed() end
+--- Seeds `math.random`; the UUIDs come from the system's randomness, with or without.
+-- @tparam[opt] number seed
+-- @treturn number the seed
+function _M.seed(seed)
+    seed = seed or ngx.time() + ngx.worker.pid()
+    math.randomseed(seed)
+    return seed
+end
 
 
 _M.generate_v4 = crypto.uuid_v4

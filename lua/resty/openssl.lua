@@ -43,6 +43,6 @@ function _M.get_fips_mode()
 end
 
 
-return require("moongate.unsupported").fill(_M, "resty.openssl.", {
+return require("moongate.unsupported").absent(_M, "resty.openssl.", {
     "set_fips_mode", "set_default_properties", "resty_hmac_compat", "list_ssl_ciphers",
 })

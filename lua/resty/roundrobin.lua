@@ -67,7 +67,7 @@ end
 function _M:find()
     local nodes = self.nodes
     if next(nodes) == nil then
-        return nil
+        error("empty nodes", 2)
     end
 
     local id = self.last_id

@@ -2,7 +2,7 @@
 -- @module resty.saml
 local unsupported = require("moongate.unsupported")
 
-local _M = unsupported.fill({}, "resty.saml.", { "new" }, "not bundled with moongate")
+local _M = unsupported.absent({}, "resty.saml.", { "new" }, "not bundled with moongate")
 
 
 --- Tells why nothing can begin.

@@ -2,5 +2,5 @@
 -- @module resty.t1k
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "resty.t1k.", { "do_access", "do_header_filter" },
+return unsupported.absent({}, "resty.t1k.", { "do_access", "do_header_filter" },
                         "not bundled with moongate")

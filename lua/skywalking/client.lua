@@ -2,6 +2,6 @@
 -- @module skywalking.client
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "skywalking.client.", {
+return unsupported.absent({}, "skywalking.client.", {
     "startBackendTimer", "destroyBackendTimer",
 }, "not bundled with moongate")

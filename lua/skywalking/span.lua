@@ -2,6 +2,6 @@
 -- @module skywalking.span
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "skywalking.span.", {
+return unsupported.absent({}, "skywalking.span.", {
     "setComponentId", "setTag", "setLayer", "setErrorOccurred", "setPeer",
 }, "not bundled with moongate")

@@ -2,6 +2,6 @@
 -- @module skywalking.tracer
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "skywalking.tracer.", {
+return unsupported.absent({}, "skywalking.tracer.", {
     "start", "finish", "prepareForReport",
 }, "not bundled with moongate")

@@ -13,6 +13,7 @@ local pairs = pairs
 local sub = string.sub
 local tonumber = tonumber
 local type = type
+local upper = string.upper
 
 local _M = { _VERSION = "URL 1.0.3" }
 
@@ -22,9 +23,9 @@ local function percent(text)
 end
 
 
---- Escapes everything but letters, digits and "-_.".
+--- Escapes everything but letters, digits and "_".
 function _M.escape(text)
-    return (gsub(text, "([^A-Za-z0-9_%-%.])", percent))
+    return (gsub(text, "[^%w_]", percent))
 end
 
 
@@ -145,7 +146,9 @@ end
 
 
 local function protect(segment)
-    return (gsub(segment, "([^A-Za-z0-9%-%._!~%*'%(%):@&=%+%$,])", percent))
+    return (gsub(segment, "([^A-Za-z0-9%-%._!~%*'%(%):@&=%+%$,])", function(letter)
+        return upper(percent(letter))
+    end))
 end
 
 
@@ -171,7 +174,7 @@ end
 local function without_dots(path)
     local out = {}
     for segment in gmatch(path, "[^/]+") do
-        if segment == ".." and #out > 0 and out[#out] ~= ".." then
+        if segment == ".." then
             out[#out] = nil
         elseif segment ~= "." then
             out[#out + 1] = segment
@@ -210,9 +213,12 @@ function _M.absolute(base, reference)
                 parsed.params = parsed_base.params
                 parsed.query = parsed.query or parsed_base.query
             end
-        elseif sub(parsed.path, 1, 1) ~= "/" then
-            local folder = match(parsed_base.path or "", "^(.*/)")
-            parsed.path = without_dots((folder or "/") .. parsed.path)
+        else
+            local folder = not find(parsed.path, "^/") and (match(parsed_base.path or "", "^(.*/)")
+                                                            or "/")
+            local path = without_dots((folder or "") .. join(parsed.path, ";", parsed.params))
+            parsed.path, parsed.params = match(path, "^([^;]*);?(.*)$")
+            parsed.params = parsed.params ~= "" and parsed.params or nil
         end
     end
     return _M.build(parsed)

@@ -137,11 +137,7 @@ local function from_multipart(ctx, max_size, content_type)
         return nil, "could not get body: " .. (err or "request body is empty")
     end
 
-    local parts = require("multipart")(body, content_type)
-    if not parts then
-        return nil, "failed to parse multipart form data"
-    end
-    return parts:get_all()
+    return require("multipart")(body, content_type):get_all()
 end
 
 

@@ -177,7 +177,7 @@ function _M:is_word(number)
 end
 
 
-return require("moongate.unsupported").fill(_M, "resty.openssl.bn.", {
+return require("moongate.unsupported").absent(_M, "resty.openssl.bn.", {
     "add", "sub", "mul", "div", "mod", "exp", "sqr", "gcd", "lshift", "rshift", "mod_add",
     "mod_sub", "mod_mul", "mod_exp", "mod_sqr", "generate_prime", "is_prime", "to_mpi", "set",
 })

@@ -95,4 +95,4 @@ function _M.derive(options)
 end
 
 
-return require("moongate.unsupported").fill(_M, "resty.openssl.kdf.", { "new" })
+return require("moongate.unsupported").absent(_M, "resty.openssl.kdf.", { "new" })

@@ -313,6 +313,6 @@ function _M:get_provider_name()
 end
 
 
-return require("moongate.unsupported").fill(_M, "resty.openssl.pkey.", {
+return require("moongate.unsupported").absent(_M, "resty.openssl.pkey.", {
     "sign_raw", "verify_raw", "verify_recover", "derive", "set_parameters", "paramgen",
 })

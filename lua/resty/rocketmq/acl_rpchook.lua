@@ -2,4 +2,4 @@
 -- @module resty.rocketmq.acl_rpchook
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "resty.rocketmq.acl_rpchook.", { "new" }, "not bundled with moongate")
+return unsupported.absent({}, "resty.rocketmq.acl_rpchook.", { "new" }, "not bundled with moongate")

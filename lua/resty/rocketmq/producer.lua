@@ -2,4 +2,4 @@
 -- @module resty.rocketmq.producer
 local unsupported = require("moongate.unsupported")
 
-return unsupported.fill({}, "resty.rocketmq.producer.", { "new" }, "not bundled with moongate")
+return unsupported.absent({}, "resty.rocketmq.producer.", { "new" }, "not bundled with moongate")

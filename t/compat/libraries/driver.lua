@@ -4,7 +4,7 @@
 -- A file of cases is Lua that calls `case(name, function)`; what the function returns, or the
 -- error it raises, is the line. Numbers have 14 digits, keys of tables are sorted, nils at the end
 -- are left out, and the place before an error's text is cut off, since two texts of a library
--- differ in their lines.
+-- differ in their lines, and so is the name of a function that was given a wrong argument.
 local _M = {}
 
 local null = ngx.null
@@ -13,7 +13,9 @@ local null = ngx.null
 local function text(value, depth, seen)
     local kind = type(value)
     if kind == "string" then
-        return (string.format("%q", value):gsub("\\\n", "\\n"):gsub("\r", "\\r"))
+        return (string.format("%q", value):gsub("\\\n", "\\n"):gsub("[%c\127-\255]", function(byte)
+            return string.format("\\%03d", byte:byte())
+        end))
     elseif kind == "number" then
         return string.format("%.14g", value)
     elseif value == null then
@@ -56,7 +58,7 @@ local function line(ok, ...)
     for i = 1, count do
         local value = select(i, ...)
         if not ok and type(value) == "string" then
-            value = value:gsub("^[^\n]-:%d+: ", "")
+            value = value:gsub("^[^\n]-:%d+: ", ""):gsub("^(bad argument #%d+ to )'[^']*'", "%1'?'")
         end
         parts[i] = text(value, 0, {})
     end
@@ -64,9 +66,55 @@ local function line(ok, ...)
 end
 
 
+-- Which functions of `modules` a file of cases calls itself, not through another library: `finish`
+-- answers their lines.
+local function watch_calls(path, modules)
+    local names, called = {}, {}
+    for module in modules:gmatch("[^,]+") do
+        local ok, found = pcall(require, module)
+        found = ok and (type(found) == "function" and { ["(itself)"] = found } or found)
+        for key, func in pairs(type(found) == "table" and found or {}) do
+            if type(func) == "function" then
+                names[func] = names[func] or {}
+                table.insert(names[func], "(called)\t" .. module .. "\t" .. tostring(key))
+            end
+        end
+    end
+    -- Whether the first frame that is neither C nor pcall's is one of the cases or of this file.
+    local function by_case()
+        for level = 4, 9 do
+            local info = debug.getinfo(level, "S")
+            if not info then
+                return true
+            elseif info.what ~= "C" and not info.source:find("moongate/boot.lua", 1, true) then
+                return info.source == "@" .. path or info.source:find("driver.lua", 1, true)
+            end
+        end
+    end
+    jit.off()
+    jit.flush()
+    debug.sethook(function()
+        local func = debug.getinfo(2, "f").func
+        if names[func] and not called[func] and by_case() then
+            called[func] = true
+        end
+    end, "c")
+    return function()
+        debug.sethook()
+        jit.on()
+        local lines = {}
+        for func in pairs(called) do
+            lines[#lines + 1] = table.concat(names[func], "\n")
+        end
+        return lines
+    end
+end
+
+
 --- Runs a file of cases.
 -- @tparam table args `path`; `side`, which is "original" or "debian" (nginx), "guest" (Debian's
---   in moongate) or "ours"; and the ports of the servers that cases talk to
+--   in moongate) or "ours"; the ports of the servers that cases talk to; and `calls`, names of
+--   modules, for the functions of theirs that were called
 -- @treturn string lines of name, tab, result
 function _M.run(args)
     local lines = {}
@@ -86,12 +134,45 @@ function _M.run(args)
     if not chunk then
         return "the file\traises " .. err .. "\n"
     end
+    local finish = args.calls and watch_calls(args.path, args.calls)
     local ok
     ok, err = xpcall(setfenv(chunk, env), debug.traceback)
     if not ok then
         lines[#lines + 1] = "the file\traises " .. tostring(err):gsub("\n", " | ")
     end
+    if finish then
+        lines = finish()
+    end
     return table.concat(lines, "\n") .. "\n"
+end
+
+
+--- Takes the request's connection for a WebSocket and sends back each frame that comes.
+-- @tparam table args `side`, as for `run`
+function _M.echo(args)
+    local name = args.side == "ours" and "resty.websocket.server" or "nginx.websocket.server"
+    local ws, err = require(name):new({ timeout = 5000, max_payload_len = 100000 })
+    if not ws then
+        ngx.status = 400
+        return err .. "\n"
+    end
+    while true do
+        local data, kind, code = ws:recv_frame()
+        if not data then
+            break
+        elseif kind == "close" then
+            ws:send_close(code, data)
+            break
+        elseif kind == "ping" then
+            ws:send_pong(data)
+        elseif data == "kind" then
+            ws:send_text(kind .. tostring(code))
+        elseif kind == "text" then
+            ws:send_text(data)
+        else
+            ws:send_binary(data)
+        end
+    end
 end
 
 

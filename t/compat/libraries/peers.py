@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Servers that the cases talk to: `peers.py websocket PORT`, `peers.py kafka PORT`."""
+"""Servers that the cases talk to: `peers.py KIND PORT`, where KIND is one of the table below."""
 
 import base64
 import hashlib
+import http.server
 import socketserver
 import struct
 import sys
@@ -37,6 +38,27 @@ class WebSocket(socketserver.StreamRequestHandler):
             self.wfile.write(short + data)
             if kind & 15 == 8:
                 return
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that it was last asked for as /set/STATUS, and counts its answers."""
+
+    protocol_version = "HTTP/1.1"
+    status, served = 200, 0
+
+    def do_GET(self):
+        if self.path.startswith("/set/"):
+            Health.status = int(self.path[5:])
+        elif self.path != "/served":
+            Health.served += 1
+        body = (f"{Health.served} " + (self.headers.get("Host") or "")).encode()
+        self.send_response(200 if self.path[:2] == "/s" else Health.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
 
 
 def text(data):
@@ -120,6 +142,6 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    handler = {"websocket": WebSocket, "kafka": Kafka}[sys.argv[1]]
+    handler = {"websocket": WebSocket, "kafka": Kafka, "health": Health}[sys.argv[1]]
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
         server.serve_forever()
