@@ -44,6 +44,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let prefix = core.env.settings.prefix.to_string_lossy().into_owned();
     table.raw_set("prefix", core.lua().create_function(move |_, ()| Ok(prefix.clone()))?)?;
     table.raw_set("mark", crate::lua::raw::state::State::mark())?;
+    table.raw_set("moment", state.moment_address())?;
+    table.raw_set("door_version", crate::lua::raw::door::VERSION)?;
     table.raw_set("version", crate::VERSION)?;
     table.raw_set("nginx_version", crate::NGINX_VERSION)
 }
