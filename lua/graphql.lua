@@ -336,4 +336,5 @@ function _M.parse(text)
 end
 
 
-return unsupported.fill(_M, "graphql.", { "validate", "execute" })
+return unsupported.fill(_M, "graphql.", { "validate", "execute" },
+    "not supported by moongate: plugins read documents, upstreams run them")

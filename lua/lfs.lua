@@ -258,4 +258,5 @@ function _M.lock_dir(path, stale_seconds)
 end
 
 
-return require("moongate.unsupported").fill(_M, "lfs.", { "lock", "unlock" })
+return require("moongate.unsupported").fill(_M, "lfs.", { "lock", "unlock" },
+    "not supported by moongate: waiting for a lock would hold the worker up")

@@ -271,4 +271,5 @@ function _M.fromhex(digits)
 end
 
 
-return unsupported.fill(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" })
+return unsupported.fill(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" },
+    "not supported by moongate: messages are read and written whole")

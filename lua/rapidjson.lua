@@ -76,4 +76,5 @@ end
 
 
 return require("moongate.unsupported").fill(_M, "rapidjson.", { "Document", "SchemaDocument",
-                                                               "SchemaValidator" })
+                                                               "SchemaValidator" },
+    "not supported by moongate: documents are plain tables, schemas are jsonschema's")

@@ -95,4 +95,5 @@ function _M.derive(options)
 end
 
 
-return require("moongate.unsupported").fill(_M, "resty.openssl.kdf.", { "new" })
+return require("moongate.unsupported").fill(_M, "resty.openssl.kdf.", { "new" },
+    "not supported by moongate: derive does the same in one call")

@@ -17,6 +17,7 @@
 
 pub(crate) mod co;
 pub(crate) mod current;
+pub(crate) mod dfa;
 pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod heap;

@@ -11,10 +11,9 @@ use std::{cell::RefCell, num::NonZeroUsize, rc::Rc};
 
 use lru::LruCache;
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
-use pcre2::bytes::CaptureLocations;
 
 use self::{
-    pattern::{Flags, Program},
+    pattern::{Flags, Places, Program},
     template::{Template, group},
 };
 use super::{raise, string_arg, text_of};
@@ -362,7 +361,7 @@ fn replace_all(
     program: &Program,
     subject: &LuaString,
     (replacement, global): (&Replacement<'_>, bool),
-    found: &mut CaptureLocations,
+    found: &mut Places,
 ) -> mlua::Result<Result<(Vec<u8>, usize), i32>> {
     let subject = subject.as_bytes();
     let mut out = Vec::new();
@@ -394,14 +393,14 @@ fn replace_all(
 }
 
 /// Start and end of the whole match.
-fn whole(found: &CaptureLocations) -> (usize, usize) {
+fn whole(found: &Places) -> (usize, usize) {
     let (from, to) = found.get(0).unwrap_or_default();
     // `\K` inside a look-ahead can put the start behind the end.
     (from, to.max(from))
 }
 
 /// Where the next look-up starts; an empty match steps over one character.
-fn next_start(program: &Program, subject: &[u8], found: &CaptureLocations) -> Option<usize> {
+fn next_start(program: &Program, subject: &[u8], found: &Places) -> Option<usize> {
     let (from, to) = whole(found);
     if from != to {
         return Some(to);
@@ -418,7 +417,7 @@ fn captures(
     lua: &Lua,
     program: &Program,
     subject: &[u8],
-    found: &CaptureLocations,
+    found: &Places,
     result: Option<Table>,
 ) -> mlua::Result<Table> {
     let groups = program.groups();
