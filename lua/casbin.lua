@@ -382,4 +382,6 @@ return unsupported.absent(_M, "casbin.", {
     "setWatcher", "setDispatcher", "setAdapter", "loadFilteredPolicy", "savePolicy", "setModel",
     "setRoleManager", "setEffector", "AddNamedMatchingFunc", "AddNamedDomainMatchingFunc",
     "GetImplicitRolesForUser", "GetImplicitPermissionsForUser", "UpdatePolicy",
-})
+},
+    "not supported by moongate: policies and models come from texts and do not change once "
+    .. "they are loaded")

@@ -82,4 +82,5 @@ function _M.version()
 end
 
 
-return require("moongate.unsupported").absent(_M, "ffi-zlib.", { "adler", "crc" })
+return require("moongate.unsupported").absent(_M, "ffi-zlib.", { "adler", "crc" },
+    "there are no structures of zlib's to pass; see ngx.crc32_long")

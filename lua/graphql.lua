@@ -336,4 +336,5 @@ function _M.parse(text)
 end
 
 
-return unsupported.absent(_M, "graphql.", { "validate", "execute" })
+return unsupported.absent(_M, "graphql.", { "validate", "execute" },
+    "plugins read documents, upstreams run them")

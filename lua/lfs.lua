@@ -258,4 +258,5 @@ function _M.lock_dir(path, stale_seconds)
 end
 
 
-return require("moongate.unsupported").absent(_M, "lfs.", { "lock", "unlock" })
+return require("moongate.unsupported").absent(_M, "lfs.", { "lock", "unlock" },
+    "waiting for a lock would hold the worker up")

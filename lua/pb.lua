@@ -271,4 +271,5 @@ function _M.fromhex(digits)
 end
 
 
-return unsupported.absent(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" })
+return unsupported.absent(_M, "pb.", { "pack", "unpack", "slice", "buffer", "typefmt", "result" },
+    "messages are read and written whole")

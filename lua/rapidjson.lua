@@ -76,4 +76,5 @@ end
 
 
 return require("moongate.unsupported").absent(_M, "rapidjson.", { "Document", "SchemaDocument",
-                                                               "SchemaValidator" })
+                                                               "SchemaValidator" },
+    "documents are plain tables, schemas are jsonschema's")

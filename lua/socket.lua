@@ -173,7 +173,8 @@ _M.dns = unsupported.absent({
         end
         return address, { name = name, alias = {}, ip = { address } }
     end,
-}, "socket.dns.", { "tohostname", "getaddrinfo", "getnameinfo" })
+}, "socket.dns.", { "tohostname", "getaddrinfo", "getnameinfo" },
+    "not supported by moongate: names are resolved to one address, by toip")
 
 
 --- All values but the first `n`.
@@ -214,4 +215,5 @@ function _M.protect(func)
 end
 
 
-return unsupported.absent(_M, "socket.", { "bind", "select", "udp4", "udp6" })
+return unsupported.absent(_M, "socket.", { "bind", "select", "udp4", "udp6" },
+    "waiting would hold the worker up; see ngx.socket")

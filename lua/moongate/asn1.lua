@@ -87,6 +87,12 @@ function read_list(text, depth)
 end
 
 
+--- Reads the value at `at`; returns it and where the next begins, or nil if there is none.
+function _M.read_at(text, at)
+    return read(text, at, 1)
+end
+
+
 --- Reads one value; nothing may follow it.
 -- @treturn table|nil nil if it is no DER
 function _M.read(text)

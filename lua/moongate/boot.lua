@@ -1,6 +1,9 @@
 --- The first module of a VM: globals, and what LuaJIT lacks against OpenResty.
 local host = require("moongate.host")
 
+-- Before anybody takes the functions that it replaces.
+require("moongate.door")
+
 -- Host functions written with mlua raise error objects; plugins expect strings.
 local function text_error(ok, ...)
     if not ok and type((...)) == "userdata" then

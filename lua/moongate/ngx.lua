@@ -42,7 +42,7 @@ local ngx = {
     resp = { get_headers = resp.get_headers },
     get_phase = host.phase,
     exec = unsupported.raise("ngx.exec"),
-    run_worker_thread = unsupported.raise("ngx.run_worker_thread"),
+    run_worker_thread = require("moongate.aside").run,
     location = unsupported.fill({}, "ngx.location.", { "capture", "capture_multi" }),
 }
 
@@ -78,13 +78,14 @@ end
 
 function ngx.eof()
     needs_access(2)
-    host.eof()
-    return 1
+    return host.eof()
 end
 
 
-function ngx.on_abort()
-    return nil, "lua_check_client_abort is off"
+--- Runs a function as a light thread when the client goes away. Nobody has to switch that on.
+function ngx.on_abort(callback)
+    needs_access(2)
+    return host.on_abort(callback)
 end
 
 

@@ -232,9 +232,11 @@ end
 
 
 --- Runs a phase whose results are ignored, from place `from` on. `_at` tells Rust where an
--- error happened, so that it can go on behind it.
+-- error happened, so that it can go on behind it. A filter may run in the middle of access, for
+-- an answer that leaves in parts: then access goes on with its own notes.
 local function run_ignoring(list, ctx, from, base)
     local fns, confs, names = list.fns, list.confs, list.names
+    local outer = ctx._plugin_name
     for at = from, list.n do
         ctx._at = base + at
         ctx._plugin_name = names[at]
@@ -243,7 +245,7 @@ local function run_ignoring(list, ctx, from, base)
             fns[at](confs[at], ctx)
         end
     end
-    ctx._plugin_name = nil
+    ctx._plugin_name = outer
 end
 
 
@@ -271,9 +273,10 @@ end
 function _M.body_phase(plan, gplan, ctx)
     _M.filter_phase("body_filter", plan, gplan, ctx, 0)
     if plan.delayed_body_filter or gplan and gplan.delayed_body_filter then
+        local outer = ctx._phase
         ctx._phase = "delayed_body_filter"
         _M.filter_phase("delayed_body_filter", plan, gplan, ctx, 0)
-        ctx._phase = nil
+        ctx._phase = outer
     end
 end
 

@@ -18,6 +18,8 @@ local type = type
 local socket_new = host.socket_new
 local tcp_close = host.tcp_close
 local tcp_connect = host.tcp_connect
+local tcp_downstream = host.tcp_downstream
+local tcp_fd = host.tcp_fd
 local tcp_get_option = host.tcp_get_option
 local tcp_handshake = host.tcp_handshake
 local tcp_receive = host.tcp_receive
@@ -34,6 +36,9 @@ local udp_connect = host.udp_connect
 local udp_receive = host.udp_receive
 local udp_send = host.udp_send
 local udp_set_timeout = host.udp_set_timeout
+
+-- What OpenResty raises where a connection carries many requests at once.
+local NO_STREAMS = "http v2 not supported yet"
 
 local _M = {}
 
@@ -298,8 +303,45 @@ function tcp:close()
 end
 
 
-unsupported.fill(tcp, "tcpsock:", { "getfd", "getsslctx", "getsslpointer", "getsslsession",
-                                 "settrustedstore" })
+--- The number of the connection's file descriptor.
+function tcp:getfd()
+    return tcp_fd(self[1])
+end
+
+
+unsupported.fill(tcp, "tcpsock:", { "getsslctx", "getsslpointer", "getsslsession" },
+                 "not supported: TLS is not OpenSSL's here, so there is no structure to point to")
+unsupported.fill(tcp, "tcpsock:", { "settrustedstore" },
+                 "not supported: peers are verified with apisix.ssl.ssl_trusted_certificate")
+
+
+-- What may be done with the client's own connection: it is closed with its request.
+local downstream_mt = { __index = {
+    receive = tcp.receive,
+    receiveany = tcp.receiveany,
+    receiveuntil = tcp.receiveuntil,
+    send = tcp.send,
+    settimeout = tcp.settimeout,
+    settimeouts = tcp.settimeouts,
+    getfd = tcp.getfd,
+} }
+
+
+--- The connection to the client, for a plugin that answers by itself.
+function _M.downstream()
+    local sock, err = new(true, downstream_mt)
+    if not sock then
+        return nil, err
+    end
+    local ok
+    ok, err = tcp_downstream(sock[1])
+    if err == NO_STREAMS then
+        error(err, 3)
+    elseif not ok then
+        return nil, err
+    end
+    return sock
+end
 
 
 --- Says where datagrams go to and come from: host and port, or "unix:/path".

@@ -5,6 +5,7 @@
 -- @module moongate.unsupported
 local error = error
 local ipairs = ipairs
+local select = select
 local setmetatable = setmetatable
 
 local _M = {}
@@ -15,7 +16,7 @@ local raising = setmetatable({}, { __mode = "k" })
 
 --- A function that raises when it is called.
 -- @tparam string name full name, for instance "ngx.location.capture"
--- @tparam[opt] string why what to say instead of the usual reason
+-- @tparam string why begins with "not": what follows "NAME is"
 -- @treturn function
 function _M.raise(name, why)
     local message = name .. " is " .. (why or "not supported by moongate yet")
@@ -44,6 +45,25 @@ function _M.absent(target, prefix, names, why)
         target[name] = target[name] or raise
     end
     return target
+end
+
+
+--- A function that answers as OpenResty's does where it cannot do anything; `plugin check` tells
+-- that it never will here.
+-- @tparam string name full name
+-- @tparam string why
+-- @param ... what it returns
+-- @treturn function
+function _M.refuse(name, why, ...)
+    local count, first, second, third = select("#", ...), ...
+    local function refuse()
+        if count == 2 then
+            return first, second
+        end
+        return first, second, third
+    end
+    raising[refuse] = name .. " is " .. why
+    return refuse
 end
 
 

@@ -6,7 +6,8 @@ local unsupported = require("moongate.unsupported")
 local _M = {
     version = "0.1.28",
     get_master_pid = host.pid,
-    signal_graceful_exit = unsupported.raise("ngx.process.signal_graceful_exit"),
+    signal_graceful_exit = unsupported.raise("ngx.process.signal_graceful_exit",
+        "not supported by moongate: workers are threads of one process, which drains on SIGQUIT"),
 }
 
 

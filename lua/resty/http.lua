@@ -25,7 +25,9 @@ local mt = { __index = _M }
 unsupported.absent(_M, "resty.http.", {
     "request_pipeline", "get_client_body_reader", "set_proxy_options", "connect_proxy",
     "proxy_request", "proxy_response",
-})
+},
+    "not supported by moongate: requests go one by one to the host they name; proxying is the "
+    .. "gateway's own work")
 
 
 --- A client: one connection at a time.

@@ -393,4 +393,5 @@ function _M.access_token(opts, session)
 end
 
 
-return unsupported.absent(_M, "resty.openidc.", { "get_token_auth_method", "openidc_dpop_proof" })
+return unsupported.absent(_M, "resty.openidc.", { "get_token_auth_method", "openidc_dpop_proof" },
+    "what it is part of is done inside authenticate")

@@ -384,4 +384,5 @@ _M.logout = ending("logout")
 --- Opens the session and ends it.
 _M.destroy = ending("destroy")
 
-return unsupported.fill(_M, "resty.session.", { "__set_ngx_log" })
+return unsupported.fill(_M, "resty.session.", { "__set_ngx_log" },
+    "not supported by moongate: it is there for the tests of the original alone")

@@ -10,10 +10,13 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 
-use super::{h1_sink::H1Sink, next_request};
+use super::{
+    h1_sink::{Begun, H1Sink},
+    next_request,
+};
 use crate::{
     error::{Error, Kind, Result},
-    exchange::{Body, ConnInfo, Exchange, Frame, Peer, RequestBody, Source},
+    exchange::{Body, ConnInfo, Exchange, Frame, Leaving, Peer, RequestBody, Source},
     gate::Gate,
     http1::{self, BodyDecoder, Decoded, Framing, HeadError, HeadLimits, Progress},
     parse,
@@ -36,7 +39,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the driver, the body of the request and the watch on the client share.
 pub(super) struct Shared {
-    pub(super) conn: Conn,
+    gate: Rc<Gate>,
+    pub(super) conn: Rc<Conn>,
     buf: RefCell<BytesMut>,
     decoder: RefCell<BodyDecoder>,
     pub(super) deadline: RefCell<Deadline>,
@@ -48,6 +52,8 @@ pub(super) struct Shared {
     /// Why the body broke off, if it did: where it would end is not known then.
     broken: Cell<Option<Broken>>,
     body_timeout: Duration,
+    /// How the answer goes on that a plugin has begun to send.
+    pub(super) begun: Cell<Begun>,
 }
 
 /// Why a body broke off.
@@ -85,7 +91,8 @@ pub(super) async fn serve(
 ) -> Option<(Conn, BytesMut)> {
     let body_timeout = gate.local.borrow().client_body_timeout;
     let shared = Rc::new(Shared {
-        conn,
+        gate: Rc::clone(gate),
+        conn: Rc::new(conn),
         buf: RefCell::default(),
         decoder: RefCell::new(BodyDecoder::request(Framing::None)),
         deadline: RefCell::default(),
@@ -94,6 +101,7 @@ pub(super) async fn serve(
         expects: Cell::new(false),
         broken: Cell::new(None),
         body_timeout,
+        begun: Cell::default(),
     });
     let mut driver = Driver { gate: Rc::clone(gate), shared, info, requests: 0, ended: None };
     let serial = driver.info.serial;
@@ -106,7 +114,7 @@ pub(super) async fn serve(
     gate.drain.wakers.borrow_mut().remove(&serial);
     if next == Next::Http2 {
         let shared = Rc::try_unwrap(driver.shared).ok()?;
-        return Some((shared.conn, shared.buf.into_inner()));
+        return Some((Rc::try_unwrap(shared.conn).ok()?, shared.buf.into_inner()));
     }
     None
 }
@@ -279,6 +287,7 @@ impl Driver {
             && !local.keepalive_timeout.is_zero()
             && !self.gate.drain.announced.get();
         x.peer = Some(Rc::clone(&self.shared) as Rc<dyn Peer>);
+        self.shared.begun.set(Begun::new(keep));
         let mut sink = H1Sink::new(&self.shared, keep);
         let after = pipeline::serve(&Rc::clone(&self.gate), x, &mut sink).await;
         let keep = sink.keep;
@@ -448,6 +457,19 @@ impl Peer for Shared {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn send<'x>(self: Rc<Self>, x: &'x mut Exchange, last: bool) -> Leaving<'x> {
+        Box::pin(async move {
+            let mut sink = H1Sink::new(&self, self.begun.get().keep);
+            let sent = pipeline::stream::send(&self.gate, x, &mut sink, last).await;
+            sink.leave();
+            sent
+        })
+    }
+
+    fn take_over(&self) -> std::result::Result<(Rc<Conn>, BytesMut), &'static str> {
+        Ok((Rc::clone(&self.conn), self.buf.take()))
     }
 }
 

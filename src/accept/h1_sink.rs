@@ -24,6 +24,22 @@ const COPY_BYTES_MAX: usize = 16 << 10;
 /// that are both fast would else keep the worker to themselves.
 const TURN_BYTES: usize = 512 << 10;
 
+/// Where an answer stands that leaves in parts, each with a sink of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Begun {
+    chunked: bool,
+    bodiless: bool,
+    left: Option<u64>,
+    pub(super) keep: bool,
+}
+
+impl Begun {
+    /// An answer of which nothing has left.
+    pub(super) fn new(keep: bool) -> Self {
+        Self { keep, ..Self::default() }
+    }
+}
+
 /// Writes one response to the client.
 pub(super) struct H1Sink<'s> {
     shared: &'s Rc<Shared>,
@@ -43,6 +59,22 @@ impl<'s> H1Sink<'s> {
         let mut out = OUT.take();
         out.clear();
         Self { shared, turn_bytes: 0, out, chunked: false, bodiless: false, left: None, keep }
+    }
+
+    /// Lets another sink go on where this one ends.
+    pub(super) fn leave(self) {
+        let Self { chunked, bodiless, left, keep, .. } = self;
+        self.shared.begun.set(Begun { chunked, bodiless, left, keep });
+    }
+
+    /// Goes on where another sink has ended.
+    fn go_on(&mut self) {
+        Begun {
+            chunked: self.chunked,
+            bodiless: self.bodiless,
+            left: self.left,
+            keep: self.keep,
+        } = self.shared.begun.get();
     }
 
     async fn write(&mut self, x: &mut Exchange, data: &[u8]) -> Result<()> {
@@ -117,6 +149,10 @@ thread_local! {
 
 impl Sink for H1Sink<'_> {
     async fn head(&mut self, x: &mut Exchange, bodiless: bool) -> Result<()> {
+        if x.response.head_sent {
+            self.go_on();
+            return Ok(());
+        }
         self.bodiless = bodiless;
         let minor = x.head.minor();
         let status = x.response.status;
@@ -142,8 +178,12 @@ impl Sink for H1Sink<'_> {
             (false, true) => (b"Connection", b"keep-alive"),
             (false, false) => (b"Connection", b"close"),
         };
-        let upgrade: Option<(&[u8], &[u8])> =
-            x.head.fields.get("upgrade").filter(|_| interim).map(|value| (&b"Upgrade"[..], value));
+        let upgrade: Option<(&[u8], &[u8])> = match interim {
+            true if x.response.fields.get("upgrade").is_none() => {
+                x.head.fields.get("upgrade").map(|value| (&b"Upgrade"[..], value))
+            }
+            _ => None,
+        };
         let date = date(x);
         let own = [(&b"Date"[..], &date[..])];
         let fields = own

@@ -278,7 +278,7 @@ impl Service<Request<Incoming>> for Streams {
             return Answer(Stage::refused());
         }
         shared.requests.set(shared.requests.get().saturating_add(1));
-        let stage = Rc::<Stage>::default();
+        let stage = Stage::new(&shared.gate);
         let job = Job { request, stage: Rc::clone(&stage), serial: shared.requests.get() };
         shared.next.replace(Some(job));
         Answer(stage)

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, Response,
     header::{CONTENT_LENGTH, HeaderName, HeaderValue},
@@ -25,13 +25,14 @@ use hyper::body::{Body, Frame, Incoming};
 
 use crate::{
     error::{Error, Kind, Result},
-    exchange::{Exchange, Peer},
+    exchange::{Exchange, Leaving, Peer},
     fields::Fields,
+    gate::Gate,
     http1,
     log::error_log::Level,
     lua::log_line,
-    pipeline::Sink,
-    sys::deadline::Deadline,
+    pipeline::{self, Sink},
+    sys::{conn::Conn, deadline::Deadline},
 };
 
 /// Bytes of a frame's own head, counted into `$bytes_sent`.
@@ -40,6 +41,8 @@ const FRAME_HEAD_BYTES: u64 = 9;
 /// What lies between the pipeline and hyper.
 #[derive(Default)]
 pub(super) struct Stage {
+    /// Of the worker; a stream that is refused has none.
+    gate: Option<Rc<Gate>>,
     head: RefCell<Option<Response<()>>>,
     frame: RefCell<Option<Frame<Bytes>>>,
     /// What nobody read of the request's body.
@@ -55,6 +58,11 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// A stage for one stream of this worker.
+    pub(super) fn new(gate: &Rc<Gate>) -> Rc<Self> {
+        Rc::new(Self { gate: Some(Rc::clone(gate)), ..Self::default() })
+    }
+
     /// A stage whose stream is reset at once.
     pub(super) fn refused() -> Rc<Self> {
         let stage = Self::default();
@@ -114,6 +122,28 @@ impl Stage {
 impl Peer for Stage {
     fn poll_gone(&self, _cx: &mut Context<'_>) -> Poll<()> {
         if self.gone.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn send<'x>(self: Rc<Self>, x: &'x mut Exchange, last: bool) -> Leaving<'x> {
+        Box::pin(async move {
+            let Some(gate) = self.gate.clone() else { return Err(Kind::ClientGone.into()) };
+            let timeout = gate.local.borrow().send_timeout;
+            let mut sink = H2Sink::new(self, timeout);
+            pipeline::stream::send(&gate, x, &mut sink, last).await?;
+            if !last {
+                // What lies on the stage is hyper's when the frame is gone.
+                let room = |stage: &Self| match stage.gone.get() {
+                    true => Some(false),
+                    false => (stage.is_free() && stage.head.borrow().is_none()).then_some(true),
+                };
+                sink.wait(x, room).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn take_over(&self) -> std::result::Result<(Rc<Conn>, BytesMut), &'static str> {
+        Err("http v2 not supported yet")
     }
 }
 
@@ -237,6 +267,9 @@ impl H2Sink {
 impl Sink for H2Sink {
     async fn head(&mut self, x: &mut Exchange, bodiless: bool) -> Result<()> {
         self.bodiless = bodiless;
+        if x.response.head_sent {
+            return Ok(());
+        }
         if x.response.status < 200 {
             // A stream cannot switch protocols that way, and its client did not ask for it.
             log_line(Level::Error, x, "upstream switched protocols for a request of HTTP/2");

@@ -9,13 +9,16 @@ pub mod vars;
 use std::{
     any::Any,
     cell::Cell,
+    future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 pub use body::{Body, Frame, RequestBody, Source};
+use bytes::BytesMut;
 
 use crate::{
     clock,
@@ -25,9 +28,10 @@ use crate::{
         runs::{Matched, Runs},
         upstream::Upstream,
     },
+    error::Result,
     fields::Fields,
     http1::RequestHead,
-    sys::deadline::Deadline,
+    sys::{conn::Conn, deadline::Deadline},
 };
 
 /// The connection a request came by.
@@ -95,6 +99,14 @@ pub struct Response {
     pub head_fixed: bool,
     /// Whether it has said that its body is complete, too (`ngx.eof`).
     pub body_fixed: bool,
+    /// Whether all of it has left while the plugin still runs.
+    pub body_sent: bool,
+    /// Whether a plugin has the connection and answers by itself (`ngx.req.socket(true)`).
+    pub taken_over: bool,
+    /// Bytes a second that the client may get, 0 for as many as it takes (`$limit_rate`).
+    pub rate: u64,
+    /// Since when that is counted.
+    pub rate_since: Option<Instant>,
     /// Bytes written to the client: head and body.
     pub bytes_sent: u64,
     /// Bytes of body written to the client.
@@ -141,6 +153,19 @@ impl std::fmt::Debug for Asked {
     }
 }
 
+/// What a plugin's `balancer` wants of a try (`ngx.balancer`).
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// The address to send to, whatever node was picked.
+    pub peer: Option<SocketAddr>,
+    /// The name that stands for it in `Host` and TLS, if it is not the picked node's.
+    pub host: Option<Box<str>>,
+    /// Tries there may be beyond the upstream's own.
+    pub more_tries: u32,
+    /// Time limits of connecting, sending and reading, where they differ from the upstream's.
+    pub timeouts: [Option<Duration>; 3],
+}
+
 /// What is known of the upstream side.
 #[derive(Debug, Default)]
 pub struct UpstreamState {
@@ -159,6 +184,8 @@ pub struct UpstreamState {
     pub chosen_id: Option<String>,
     /// What a plugin made of the request for an upstream that does not speak HTTP.
     pub asked: Option<Asked>,
+    /// What a plugin's `balancer` has to say about the next try.
+    pub orders: Option<Box<Orders>>,
     /// A timer between two uses; it outlives the request, since making one is dear.
     pub timer: Deadline,
 }
@@ -313,7 +340,22 @@ impl Claims {
 pub trait Peer {
     /// Ready when the client closed the connection.
     fn poll_gone(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()>;
+
+    /// Sends the head of the answer that a plugin is still making, if it has not left, and what
+    /// was printed since; with `last` the answer ends.
+    fn send<'x>(self: Rc<Self>, x: &'x mut Exchange, last: bool) -> Leaving<'x>;
+
+    /// The connection, for a plugin that goes on by itself, with what was read and belongs to no
+    /// head. Why not, if its protocol knows no such thing.
+    ///
+    /// # Errors
+    ///
+    /// The reason, in OpenResty's words.
+    fn take_over(&self) -> std::result::Result<(Rc<Conn>, BytesMut), &'static str>;
 }
+
+/// A part of an answer on its way.
+pub type Leaving<'x> = Pin<Box<dyn Future<Output = Result<()>> + 'x>>;
 
 /// Names and values in one piece of memory that requests after another reuse.
 #[derive(Debug, Default)]

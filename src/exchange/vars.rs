@@ -77,6 +77,7 @@ names! {
     "http2" => Http2: "`h2` or `h2c` on HTTP/2, else empty.",
     "https" => Https: "`on` on TLS, else empty.",
     "is_args" => IsArgs: "`?` if there is a query string.",
+    "limit_rate" => LimitRate: "Bytes a second that the client may get; 0 for any number.",
     "msec" => Msec: "Now, in seconds with milliseconds.",
     "nginx_version" => NginxVersion: "The nginx version plugins expect.",
     "pid" => Pid: "This process.",
@@ -160,7 +161,7 @@ pub enum Writable {
 }
 
 /// What nginx lets plugins set, and nothing here looks at.
-const WITHOUT_EFFECT: [&[u8]; 2] = [b"limit_rate", b"limit_rate_after"];
+const WITHOUT_EFFECT: [&[u8]; 1] = [b"limit_rate_after"];
 
 /// Whether `ngx.var` may set `name`. nginx keeps most of these from being set by mistake, and
 /// a value that hides what the request says misleads every plugin behind.
@@ -170,6 +171,18 @@ pub fn writable(name: &[u8]) -> Writable {
         return Writable::Shown;
     }
     if family(name).is_some() { Writable::Derived } else { Writable::Yes }
+}
+
+/// Reads a rate as nginx writes one: a number, or one of kilobytes or megabytes.
+#[must_use]
+pub fn rate(text: &[u8]) -> Option<u64> {
+    let (digits, unit) = match text.split_last()? {
+        (b'k' | b'K', digits) => (digits, 1 << 10),
+        (b'm' | b'M', digits) => (digits, 1 << 20),
+        _ => (text, 1),
+    };
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    number.checked_mul(unit)
 }
 
 /// The value of `name`: what a plugin set, or what the request says. Names have any case.
@@ -356,6 +369,7 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
             0 => Cow::Borrowed(b"000"),
             status => number(u64::from(status)),
         }),
+        Fixed::LimitRate => Some(number(x.response.rate)),
         Fixed::BytesSent => Some(number(x.response.bytes_sent)),
         Fixed::BodyBytesSent => Some(number(x.response.body_bytes_sent)),
         _ => of_connection(x, name).or_else(|| of_upstream(x, name)).or_else(|| of_process(name)),
@@ -492,4 +506,19 @@ fn remote_user(x: &Exchange) -> Option<Vec<u8>> {
     let plain = base64::engine::general_purpose::STANDARD.decode(rest.trim_ascii()).ok()?;
     let end = memchr::memchr(b':', &plain)?;
     (end > 0).then(|| plain[..end].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_written_as_nginx_has_them() {
+        assert_eq!(rate(b"1000"), Some(1000));
+        assert_eq!(rate(b"4k"), Some(4096));
+        assert_eq!(rate(b"1M"), Some(1 << 20));
+        for bad in [&b""[..], b"k", b"x", b"-1", b"99999999999999999m"] {
+            assert_eq!(rate(bad), None, "{bad:?}");
+        }
+    }
 }

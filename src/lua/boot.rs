@@ -27,7 +27,8 @@ const BOOT: [&str; 8] = [
     "moongate.runner",
 ];
 
-const ENTRIES: [(&str, &[&str]); 2] = [
+const ENTRIES: [(&str, &[&str]); 3] = [
+    ("moongate.aside", &["serve"]),
     ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
     (
         "moongate.runner",

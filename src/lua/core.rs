@@ -2,11 +2,12 @@
 //! host function just asked to wait for.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashSet,
     future::Future,
     pin::Pin,
     rc::{Rc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::{
         Known,
         socket::{Owner, Sockets},
     },
+    loader::Generation,
     raw::{
         co::{Co, Ref, Value},
         heap::Heap,
@@ -39,6 +41,10 @@ pub(crate) enum Op {
     HoldBody(Room),
     /// The next piece of the request body, of which so many bytes may come; how long it may take.
     ReadPiece(u64, Duration),
+    /// What was printed so far leaves; with true it is all of the answer.
+    Send(bool),
+    /// The function on this stack is to run when the client goes away.
+    OnAbort(Co),
     /// `ngx.exit`: the coroutine is never resumed.
     Exit(i32),
     /// A light thread to start: its function and arguments lie on its stack.
@@ -100,6 +106,8 @@ pub(crate) struct Core {
     state: State,
     /// The code generation this VM runs.
     pub(crate) generation: u64,
+    /// The same, whole.
+    pub(crate) code: OnceCell<Arc<Generation>>,
     /// Set when the VM no longer serves: timers end, `ngx.worker.exiting()` is true.
     pub(crate) retired: Cell<bool>,
     /// Wakes the timers when the VM retires.
@@ -133,6 +141,7 @@ impl Core {
             watch,
             state,
             generation,
+            code: OnceCell::new(),
             retired: Cell::new(false),
             retire: tokio::sync::Notify::new(),
             timers: (Cell::new(0), Cell::new(0)),

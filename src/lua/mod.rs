@@ -6,6 +6,7 @@
 //! Everything Lua sees of a request goes through [`crate::exchange::Exchange`].
 
 mod api;
+mod aside;
 mod boot;
 pub mod breaker;
 mod call;

@@ -156,6 +156,23 @@ struct Group<'c> {
     threads: Vec<Thread>,
     ready: VecDeque<(usize, Vec<Value>)>,
     yielded: VecDeque<usize>,
+    /// Runs as a light thread of the main coroutine when the client goes away.
+    on_abort: OnAbort,
+}
+
+/// What `ngx.on_abort` was called with.
+enum OnAbort {
+    No,
+    Waits(Co),
+    Runs,
+}
+
+/// Why the wait for something to do is over.
+enum Woken {
+    /// This thread goes on with these values.
+    Thread(usize, Vec<Value>),
+    /// The client has gone.
+    Aborted,
 }
 
 /// Whether the run goes on.
@@ -185,6 +202,7 @@ impl<'c> Group<'c> {
             threads: Vec::new(),
             ready: VecDeque::new(),
             yielded: VecDeque::new(),
+            on_abort: OnAbort::No,
         }
     }
 
@@ -215,8 +233,10 @@ impl<'c> Group<'c> {
                     overrun: false,
                 });
             }
-            let woken = poll_fn(|cx| self.poll_waiting(cx)).await;
-            self.ready.push_back(woken);
+            match poll_fn(|cx| self.poll_anything(cx, x.as_deref_mut())).await {
+                Woken::Thread(id, values) => self.ready.push_back((id, values)),
+                Woken::Aborted => self.start_on_abort(main),
+            }
         }
         match self.threads.into_iter().find(|thread| thread.id == main) {
             Some(thread) => Finish::Returned(thread.co),
@@ -251,6 +271,26 @@ impl<'c> Group<'c> {
             }
         }
         Poll::Pending
+    }
+
+    fn poll_anything(&mut self, cx: &mut Context<'_>, x: Option<&mut Exchange>) -> Poll<Woken> {
+        if let Poll::Ready((id, values)) = self.poll_waiting(cx) {
+            return Poll::Ready(Woken::Thread(id, values));
+        }
+        let watched = matches!(self.on_abort, OnAbort::Waits(_));
+        if watched && x.is_some_and(|x| x.peer_is_gone(cx)) {
+            return Poll::Ready(Woken::Aborted);
+        }
+        Poll::Pending
+    }
+
+    fn start_on_abort(&mut self, main: usize) {
+        let OnAbort::Waits(co) = std::mem::replace(&mut self.on_abort, OnAbort::Runs) else {
+            return;
+        };
+        let id = co.id();
+        self.threads.push(Thread { id, co, parent: Some(main), state: State::Ready });
+        self.ready.push_back((id, Vec::new()));
     }
 
     fn resume(&self, id: usize, values: &[Value], x: Option<&mut Exchange>) -> Option<Resumed> {
@@ -324,6 +364,17 @@ impl<'c> Group<'c> {
             Op::ReadPiece(bytes_max, time) => match read_piece(x, bytes_max, time).await {
                 Ok(values) => Answer::Now(values),
                 Err(code) => Answer::End(Finish::Exited(code)),
+            },
+            Op::Send(last) => match send(x, last).await {
+                Ok(values) => Answer::Now(values),
+                Err(code) => Answer::End(Finish::Exited(code)),
+            },
+            Op::OnAbort(co) => match self.on_abort {
+                OnAbort::No => {
+                    self.on_abort = OnAbort::Waits(co);
+                    Answer::Now(vec![Value::Num(1.0)])
+                }
+                _ => Answer::Now(vec![Value::Nil, Value::from("duplicate call")]),
             },
             Op::Join(ids) => self.join(id, ids),
             Op::Kill(thread) => Answer::Now(self.kill(thread)),
@@ -447,6 +498,20 @@ impl Thread {
 /// An error for Lua to raise: the host function's caller knows the mark.
 fn refused(message: &str) -> Answer {
     Answer::Now(vec![Value::Null, Value::from(message)])
+}
+
+/// Lets what was printed leave: 1, or nil and that the client is gone.
+async fn send(x: Option<&mut Exchange>, last: bool) -> Result<Vec<Value>, i32> {
+    let Some(x) = x else { return Err(500) };
+    let Some(peer) = x.peer.clone() else { return Ok(vec![Value::Num(1.0)]) };
+    match peer.send(x, last).await {
+        Ok(()) => Ok(vec![Value::Num(1.0)]),
+        Err(_) if x.client_gone => Ok(vec![Value::Nil, Value::from("nginx output filter error")]),
+        Err(error) => {
+            super::log_line(Level::Error, x, &format!("the answer cannot be sent: {error}"));
+            Err(500)
+        }
+    }
 }
 
 /// Reads the body of the request; the code that the request ends with if that fails.

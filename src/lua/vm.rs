@@ -128,6 +128,8 @@ impl Vm {
         pace: &Pace,
     ) -> Result<Self, String> {
         let core = Core::new(env, generation.id)?;
+        // Fresh: nobody has set it yet.
+        let _ = core.code.set(Arc::clone(&generation));
         let mut vm = Self {
             plans: RefCell::default(),
             globals: RefCell::default(),

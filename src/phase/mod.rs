@@ -125,6 +125,9 @@ async fn run(x: &mut Exchange, phases: Phases, call: Call) -> Result<Verdict> {
 
 /// A plugin printed a response and did not exit: it is the response.
 fn said(x: &mut Exchange) -> Verdict {
+    if is_on_its_way(x) {
+        return Verdict::Answer;
+    }
     if x.response.printed.is_empty() || x.response.origin != Origin::None {
         return Verdict::Next;
     }
@@ -133,6 +136,11 @@ fn said(x: &mut Exchange) -> Verdict {
     }
     made(x);
     Verdict::Answer
+}
+
+/// Whether a part of the answer has left before its maker was through.
+fn is_on_its_way(x: &Exchange) -> bool {
+    x.response.taken_over || x.response.head_sent && x.response.origin == Origin::Gateway
 }
 
 /// The response is ours, and `header_filter` may change its head again.
@@ -144,6 +152,9 @@ fn made(x: &mut Exchange) {
 
 /// `ngx.exit(code)`, as OpenResty has it: 0 ends the phase, a status ends the request.
 fn exited(x: &mut Exchange, code: i32) -> Result<Verdict> {
+    if is_on_its_way(x) {
+        return if code < 0 { Err(Kind::Plugin.into()) } else { Ok(Verdict::Answer) };
+    }
     match (code, u16::try_from(code)) {
         (_, Ok(status @ 100..=999)) => {
             if x.response.printed.is_empty() || x.response.status == 0 {

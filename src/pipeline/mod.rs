@@ -3,8 +3,10 @@
 //! [`serve`] makes the response and sends it; `answer` is the way from the plugins to the
 //! upstream's first byte. Drivers call `serve` with a [`Sink`] that writes to their client.
 
+mod pace;
 mod proxy;
 mod respond;
+pub mod stream;
 pub mod target;
 
 use std::rc::Rc;
@@ -50,8 +52,11 @@ pub enum After {
 pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> After {
     let _running = gate.count();
     let made = match answer(gate, x).await {
-        Ok(made) => made,
-        Err(error) => Made::Body(rescue(x, &error)),
+        Ok(made) if !x.response.taken_over => made,
+        Err(error) if !x.response.head_sent && !x.response.taken_over => {
+            Made::Body(rescue(x, &error))
+        }
+        broken => return broke_off(gate, x, broken.err()).await,
     };
     match made {
         Made::Body(body) => {
@@ -72,6 +77,15 @@ pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> 
             After::Tunnel(tunnel)
         }
     }
+}
+
+/// The end of an answer whose head has left: nothing can be told to the client any more.
+async fn broke_off(gate: &Rc<Gate>, x: &mut Exchange, error: Option<Error>) -> After {
+    if let Some(error) = error {
+        tell(x, &error);
+    }
+    finish(gate, x).await;
+    After::Broken
 }
 
 /// Answers a request that cannot be served, such as one whose head is no head.
@@ -97,6 +111,12 @@ pub async fn finish(gate: &Rc<Gate>, x: &mut Exchange) {
 }
 
 fn rescue(x: &mut Exchange, error: &Error) -> Body {
+    tell(x, error);
+    rescue::response(x, error)
+}
+
+/// Logs what went wrong, unless whoever noticed has done so.
+fn tell(x: &mut Exchange, error: &Error) {
     x.body.tampered |= matches!(error.kind(), Kind::BodyTampered { .. });
     let level = match (error.side(), error.kind()) {
         (_, Kind::BodyTampered { .. }) => Some(Level::Warn),
@@ -108,7 +128,6 @@ fn rescue(x: &mut Exchange, error: &Error) -> Body {
         let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
         log_line(level, x, &format!("{error}{}", cause.unwrap_or_default()));
     }
-    rescue::response(x, error)
 }
 
 /// From the plugins to the upstream's first byte.
@@ -129,6 +148,9 @@ async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
 /// The body of a response that a plugin made.
 fn answered(x: &mut Exchange) -> Body {
     x.response.origin = Origin::Gateway;
+    if x.response.head_sent {
+        return Body::Full(std::mem::take(&mut x.response.printed).into());
+    }
     if x.response.printed.is_empty() {
         return rescue::page(x);
     }

@@ -11,7 +11,7 @@ use crate::{
         upstream::{HashOn, Upstream},
     },
     error::{Error, Kind, Result},
-    exchange::{Asked, Attempt, Exchange, Origin, body::Room, vars},
+    exchange::{Asked, Attempt, Exchange, Orders, Origin, body::Room, vars},
     gate::Gate,
     log::error_log::Level,
     lua::{hold_body, log_line},
@@ -175,6 +175,9 @@ impl<'g> Tries<'g> {
             if phase::balancer(x).await? == Verdict::Answer {
                 return Ok(Made::Body(answered(x)));
             }
+            if let Some(orders) = &x.upstream.orders {
+                self.allow_more(orders.more_tries);
+            }
             let failed = match self.try_member(x, member).await {
                 Ok(made) => {
                     pick.report(x.now.duration_since(x.started), x.now);
@@ -191,17 +194,26 @@ impl<'g> Tries<'g> {
         Err(last.unwrap_or_else(|| Kind::NoNode.into()))
     }
 
+    /// Allows tries beyond the upstream's own; its nodes may come again then.
+    fn allow_more(&mut self, tries: u32) {
+        if tries > 0 {
+            self.left = self.left.saturating_add(tries);
+            self.tried.clear();
+        }
+    }
+
     /// One node: through a pooled connection, and if that was too old, through a fresh one.
     async fn try_member(
         &mut self,
         x: &mut Exchange,
         member: usize,
     ) -> std::result::Result<Made, Try> {
-        let node = self.node(x, member).await.map_err(|error| Try {
-            error,
-            sent: false,
-            reused: false,
-        })?;
+        let orders = x.upstream.orders.take();
+        let no_node = |error| Try { error, sent: false, reused: false };
+        let node = match orders {
+            None => self.node(x, member).await.map_err(no_node)?,
+            Some(orders) => self.ordered(x, member, &orders).await.map_err(no_node)?,
+        };
         let picked = &self.target.members[member];
         x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
         loop {
@@ -245,6 +257,23 @@ impl<'g> Tries<'g> {
         let ip = self.address(member).await?;
         let timeout = timeout.unwrap_or(self.target.upstream.timeout);
         Ok(Rc::new(self.target.node(member, ip, &timeout)))
+    }
+
+    /// How to talk to whom a plugin chose instead of `member`.
+    async fn ordered(&self, x: &Exchange, member: usize, orders: &Orders) -> Result<Rc<Node>> {
+        let mut node = match orders.peer {
+            None => Node::clone(&*self.node(x, member).await?),
+            Some(peer) => {
+                let timeout = x.matched.as_ref().and_then(|matched| matched.timeout.as_deref());
+                let timeout = timeout.copied().unwrap_or(self.target.upstream.timeout);
+                self.target.node_at(member, peer, orders.host.as_deref(), &timeout)
+            }
+        };
+        let [connect, send, read] = orders.timeouts;
+        node.connect_timeout = connect.unwrap_or(node.connect_timeout);
+        node.send_timeout = send.unwrap_or(node.send_timeout);
+        node.read_timeout = read.unwrap_or(node.read_timeout);
+        Ok(Rc::new(node))
     }
 
     async fn address(&self, member: usize) -> Result<IpAddr> {

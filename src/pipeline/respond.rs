@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::{pace, stream};
 use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Exchange, Frame, Origin},
@@ -47,6 +48,9 @@ pub(super) async fn send<S: Sink>(
     mut body: Body,
     sink: &mut S,
 ) -> Result<()> {
+    if x.response.head_sent {
+        return stream::rest(x, body, sink).await;
+    }
     decorate(gate, x);
     if phase::header_filter(x).await.is_err() {
         body = plugin_failed(gate, x);
@@ -67,7 +71,7 @@ pub(super) async fn send<S: Sink>(
     sink.head(x, false).await?;
     loop {
         match next(x, &mut body, sink).await?.transpose()? {
-            Some(Frame::Data(data)) => sink.data(x, data).await?,
+            Some(Frame::Data(data)) => pace::data(x, sink, data).await?,
             Some(Frame::Trailers(fields)) => return sink.end(x, Some(fields)).await,
             None => return sink.end(x, None).await,
         }
@@ -88,7 +92,7 @@ pub(super) async fn send_switch<S: Sink>(
 }
 
 /// Fields that every response has, set before the plugins' turn.
-fn decorate(gate: &Gate, x: &mut Exchange) {
+pub(super) fn decorate(gate: &Gate, x: &mut Exchange) {
     let local = gate.local.borrow();
     let server = if local.enable_server_tokens { crate::SERVER } else { "APISIX" };
     // Constants of ours; always valid.
@@ -112,7 +116,7 @@ fn plugin_failed(gate: &Gate, x: &mut Exchange) -> Body {
 }
 
 /// Whether the response has no body whatever its fields say (RFC 9112, section 6.3).
-fn is_bodiless(x: &Exchange) -> bool {
+pub(super) fn is_bodiless(x: &Exchange) -> bool {
     // The client's own method: what a plugin made of it is between us and the upstream.
     x.head.method() == b"HEAD" || matches!(x.response.status, 100..=199 | 204 | 304)
 }
@@ -183,7 +187,7 @@ impl Filtered {
             }
             sent += data.len() as u64;
             if !data.is_empty() {
-                sink.data(x, data).await?;
+                pace::data(x, sink, data).await?;
             }
             if eof || x.chunk.eof {
                 return ended(x, sink, trailers, announced.flatten(), sent).await;
@@ -204,7 +208,7 @@ impl Filtered {
 async fn finish<S: Sink>(x: &mut Exchange, mut body: Body, sink: &mut S) -> Result<()> {
     while let Some(frame) = body.frame().await {
         if let Frame::Data(data) = frame? {
-            sink.data(x, data).await?;
+            pace::data(x, sink, data).await?;
         }
     }
     sink.end(x, None).await

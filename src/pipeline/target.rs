@@ -152,6 +152,28 @@ impl Target {
         }
     }
 
+    /// How to talk to `peer`, which a plugin chose instead of `member`, by the name `host`.
+    #[must_use]
+    pub fn node_at(
+        &self,
+        member: usize,
+        peer: SocketAddr,
+        host: Option<&str>,
+        timeout: &Timeout,
+    ) -> Node {
+        let mut node = self.node(member, peer.ip(), timeout);
+        node.addr = peer;
+        node.addr_text = peer.to_string().into();
+        let Some(host) = host else { return node };
+        if let Some((_, name)) = &mut node.tls {
+            *name = host.into();
+        }
+        if self.upstream.pass_host == PassHost::Node {
+            node.host = Some(Rc::from(host.as_bytes()));
+        }
+        node
+    }
+
     /// How many tries there may be.
     #[must_use]
     pub fn tries(&self) -> u32 {

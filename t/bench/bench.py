@@ -1,8 +1,8 @@
 """Measures moongate against nginx and prints Markdown tables. Started by t/bench/run.
 
 BENCH_ROUNDS (15), BENCH_SECONDS (1) per measurement, BENCH_ONLY (regular expression over the
-names of the parts: cpu, tars, signed, shared, workers, routes, idle, start, live), BENCH_ROUTES
-(100000).
+names of the parts: cpu, bridge, tars, signed, shared, workers, routes, idle, start, live),
+BENCH_ROUTES (100000).
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+import bridge
 import load
 import shared
 import signed
@@ -149,6 +150,10 @@ class Bench:
                       ratio(values[mine], values[theirs]), bound)
         self.stop(nginx, ours, quiet)
         return table
+
+    def bridge(self):
+        """Calls from Lua into the host."""
+        return bridge.measure(self, Table, GATEWAY_CPUS)
 
     def tars(self):
         """JSON that becomes a TARS call."""
@@ -322,8 +327,8 @@ def main():
         try:
             bench.nginx("upstream", 9700, LOAD_CPUS)
             tables = []
-            for part in ("cpu", "tars", "signed", "shared", "workers", "routes", "idle", "start",
-                         "live"):
+            for part in ("cpu", "bridge", "tars", "signed", "shared", "workers", "routes", "idle",
+                         "start", "live"):
                 if re.search(ONLY, part):
                     print("== " + part, file=sys.stderr, flush=True)
                     tables.append(getattr(bench, part)())

@@ -118,6 +118,8 @@ class Moongate(Process):
             os.makedirs("%s/%s" % (self.prefix, name))
         for path in glob.glob(HERE + "/plugins/*.lua"):
             shutil.copy(path, self.prefix + "/plugins")
+        if tree := os.environ.get("MOONGATE_LUA_TREE"):
+            shutil.copytree(tree + "/lua", self.prefix + "/lua")
         with open(HERE + "/moongate.conf") as source:
             text = source.read()
         write(self.prefix + "/conf/config.yaml", config(text) if config else text)

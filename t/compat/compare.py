@@ -59,8 +59,10 @@ def free_ports(count):
 class Side:
     """One of the two servers."""
 
-    def __init__(self, name, port, command, work, error_log):
-        self.name, self.port, self.work, self.error_log = name, port, work, error_log
+    def __init__(self, name, ports, command, work, error_log):
+        self.name, self.work, self.error_log = name, work, error_log
+        # The second one speaks HTTP/2.
+        self.port, self.h2_port = ports
         self.output = open(work + "/output", "wb")
         self.child = subprocess.Popen(command, cwd=work, stdout=self.output, stderr=self.output)
 
@@ -100,6 +102,27 @@ class Side:
                 data += piece
         return parsed(data)
 
+    def ask_in_parts(self, case):
+        """As `ask`, but tells when the part has come that the case waits for; or goes away."""
+        talk = Curl(self.h2_port, case) if case.http2 else Plain(self.port, case)
+        data = b""
+        with talk:
+            while piece := talk.read():
+                data += piece
+                if case.parts.encode() in data:
+                    if case.leaves:
+                        return 0, [], "left"
+                    self.own("/arrived")
+                    break
+            while piece := talk.read():
+                data += piece
+        return parsed(data)
+
+    def own(self, uri):
+        """Asks the driver itself."""
+        request = "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % uri
+        return self.ask(request.encode())
+
     def log_size(self):
         return os.path.getsize(self.error_log) if os.path.exists(self.error_log) else 0
 
@@ -109,10 +132,50 @@ class Side:
             return log.read().decode("latin-1")
 
 
+class Plain:
+    """A connection of HTTP/1 that is read as things come."""
+
+    def __init__(self, port, case):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.socket.sendall(case.request())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def read(self):
+        try:
+            return self.socket.recv(65536)
+        except ConnectionResetError:
+            return b""
+
+
+class Curl:
+    """A stream of HTTP/2, as curl writes it down."""
+
+    def __init__(self, port, case):
+        command = ["curl", "-siN", "--http2-prior-knowledge", "--max-time", "20", "-X", case.method,
+                   "-H", "X-Case: " + case.name, "http://127.0.0.1:%d%s" % (port, case.uri)]
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.terminate()
+        self.child.wait(10)
+        self.child.stdout.close()
+
+    def read(self):
+        return self.child.stdout.read(65536)
+
+
 def parsed(data):
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
-    found = re.match(r"HTTP/1\.[01] (\d+)", lines[0])
+    found = re.match(r"HTTP/(?:1\.[01]|2) (\d+)", lines[0])
     if not found:
         return 0, [], data.decode("latin-1")
     fields = [line.partition(":") for line in lines[1:]]
@@ -139,7 +202,8 @@ class Case:
 
     def __init__(self, fields):
         (self.name, self.method, self.uri, headers, self.body, self.raw, later, compare,
-         log) = fields
+         log, self.parts, leaves, http2) = fields
+        self.leaves, self.http2 = bool(leaves), bool(http2)
         self.headers = [line for line in headers.split("\x1f") if line]
         self.later, self.logs = bool(later), bool(log)
         self.compare = compare.split()
@@ -176,7 +240,10 @@ def run(side, case):
     """Everything of one case that is compared, as lines."""
     mark = side.log_size()
     try:
-        status, headers, body = side.ask(case.request())
+        if case.parts:
+            status, headers, body = side.ask_in_parts(case)
+        else:
+            status, headers, body = side.ask(case.request())
     except OSError as error:
         return ["no answer: %s" % error]
     lines = ["status: %d" % status]
@@ -220,13 +287,14 @@ def differences():
 
 def start(work):
     """nginx and moongate, both ready."""
-    theirs, ours, status, control = free_ports(4)
+    theirs, streams, ours, status, control = free_ports(5)
     world = peers.World(work)
     files = sorted(name[:-4] for name in os.listdir(HERE + "/cases") if name.endswith(".lua"))
     write(work + "/lua/compat_env.lua", "return {\n    cases = %s,\n    files = { %s },\n%s}\n" % (
         lua(HERE + "/cases"), ", ".join(lua(name) for name in files),
         "".join("    %s = %s,\n" % (key, lua(value)) for key, value in world.facts().items())))
-    names = {"HERE": HERE, "WORK": work, "PORT": theirs, "UPSTREAM": world.upstream}
+    names = {"HERE": HERE, "WORK": work, "PORT": theirs, "STREAMS": streams,
+             "UPSTREAM": world.upstream}
     with open(HERE + "/nginx.conf", encoding="utf-8") as source:
         text = re.sub("@([A-Z]+)@", lambda m: str(names[m.group(1)]), source.read())
     write(work + "/nginx/nginx.conf", text)
@@ -243,10 +311,10 @@ def start(work):
     shutil.copy(HERE + "/ngx-compat.lua", prefix + "/plugins")
     binary = os.environ.get("MOONGATE_BIN") or os.path.join(
         os.environ.get("CARGO_TARGET_DIR") or ROOT + "/target", "release/moongate")
-    nginx = Side("nginx", theirs, [NGINX, "-p", work + "/nginx", "-c", "nginx.conf", "-e",
-                                   "error.log"], work + "/nginx", work + "/nginx/error.log")
-    moongate = Side("moongate", ours, [os.path.abspath(os.path.join(ROOT, binary)), "start", "-p",
-                                       prefix], prefix, prefix + "/logs/error.log")
+    command = [NGINX, "-p", work + "/nginx", "-c", "nginx.conf", "-e", "error.log"]
+    nginx = Side("nginx", (theirs, streams), command, work + "/nginx", work + "/nginx/error.log")
+    command = [os.path.abspath(os.path.join(ROOT, binary)), "start", "-p", prefix]
+    moongate = Side("moongate", (ours, ours), command, prefix, prefix + "/logs/error.log")
     return nginx, moongate
 
 

@@ -3,6 +3,9 @@
 -- A file of cases gets `say`, `try` and what the test knows as arguments and returns a table: name
 -- -> function, which runs in access, or name -> table with the request to send (`method`, `uri`,
 -- `headers`, `body`, `raw`) and a function for each phase, `init` being the start of a worker.
+-- With `parts`, a text, the client waits for that text to arrive before it lets the case go on,
+-- which waits for that with `arrived()`; with `leaves` it goes away instead, with `http2` all of it
+-- is one stream of HTTP/2.
 -- What is said becomes the answer, unless a function of the access phase returns "pass": then the
 -- upstream answers, and /result tells what was said.
 local env = require("compat_env")
@@ -16,6 +19,8 @@ local _M = {}
 
 -- What the case that runs has said; cases run one after another, in one worker.
 local said, over = {}, true
+-- Whether the client has got the part it waits for.
+local got_part = false
 local loaded = {}
 
 
@@ -92,10 +97,22 @@ local function done()
 end
 
 
+-- Waits until the client has got the part it waits for; false if it never tells.
+local function arrived()
+    for _ = 1, 2000 do
+        if got_part then
+            return true
+        end
+        ngx.sleep(0.005)
+    end
+    return false
+end
+
+
 local function file_of(name)
     if not loaded[name] then
         local chunk = assert(loadfile(env.cases .. "/" .. name .. ".lua"))
-        loaded[name] = chunk(say, try, { env = env, done = done })
+        loaded[name] = chunk(say, try, { env = env, done = done, arrived = arrived })
     end
     return loaded[name]
 end
@@ -160,10 +177,13 @@ local function answer_own()
                 local headers = concat(spec.headers or {}, "\31")
                 local fields = { name .. "/" .. case, spec.method or "GET", spec.uri or "/t",
                     headers, spec.body or "", spec.raw or "", later and "later" or "",
-                    spec.compare or "", spec.log and "log" or "" }
+                    spec.compare or "", spec.log and "log" or "", spec.parts or "",
+                    spec.leaves and "leaves" or "", spec.http2 and "http2" or "" }
                 ngx.print(concat(fields, "\30"), "\29")
             end
         end
+    elseif uri == "/arrived" then
+        got_part = true
     elseif over then
         ngx.print("over\n", concat(said, "\n"))
     end
@@ -181,7 +201,7 @@ function _M.run(phase)
         return
     end
     if phase == "rewrite" then
-        said, over = {}, false
+        said, over, got_part = {}, false, false
         forwarded()
     end
     local func = case[phase]

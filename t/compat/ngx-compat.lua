@@ -21,7 +21,8 @@ function _M.init()
 end
 
 
-for _, phase in ipairs({ "rewrite", "access", "header_filter", "body_filter", "log" }) do
+local PHASES = { "rewrite", "access", "balancer", "header_filter", "body_filter", "log" }
+for _, phase in ipairs(PHASES) do
     _M[phase] = function()
         driver.run(phase)
     end

@@ -2,7 +2,8 @@
 -- @module apisix.inspect
 local unsupported = require("moongate.unsupported")
 
-local _M = unsupported.fill({}, "apisix.inspect.", { "init" })
+local _M = unsupported.fill({}, "apisix.inspect.", { "init" },
+    "not supported by moongate: no breakpoints are set in running code")
 
 
 --- Ends nothing: there is nothing that `init` could have begun.

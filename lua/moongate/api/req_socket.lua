@@ -207,13 +207,14 @@ end
 
 
 --- The socket of the request's body.
--- @tparam[opt] boolean raw not possible here
+-- @tparam[opt] boolean raw the client's connection itself, which answers nothing any more then
 -- @treturn table|nil
 -- @treturn nil|string error
 return function(raw)
     context.needs_access(2)
     if raw then
-        return nil, "a raw request socket is not supported by moongate"
+        -- Only now: this module comes before the one of the answer, which sockets need.
+        return require("moongate.socket").downstream()
     end
     local present, read = host.req_body_state()
     if not present then

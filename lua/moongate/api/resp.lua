@@ -251,15 +251,24 @@ function _M.say(...)
 end
 
 
---- The head stays as it is from now on; what was said leaves when the phase ends.
-function _M.flush()
+--- What was said leaves, and with it the head. Always waits until the client has taken it: a
+-- slow client holds this thread up, and not memory.
+-- @treturn number|nil 1
+-- @treturn nil|string error
+function _M.flush(...)
+    local count = select("#", ...)
+    if count > 1 then
+        error("attempt to pass " .. count .. " arguments, but accepted 0 or 1", 2)
+    end
     needs_access(2)
-    host.fix_head()
-    return 1
+    if count == 1 and type((...)) ~= "boolean" then
+        error("bad argument #1 to 'flush' (boolean expected, got " .. type((...)) .. ")", 2)
+    end
+    return host.flush()
 end
 
 
---- As `flush`: the head leaves with the body.
+--- The head stays as it is from now on; it leaves with what is said or flushed next.
 function _M.send_headers()
     needs_access(2)
     host.fix_head()

@@ -20,5 +20,6 @@ return {
 
     --- Has the request sent to a second server too.
     -- @function enable_mirror
-    enable_mirror = unsupported.raise("resty.apisix.client.enable_mirror"),
+    enable_mirror = unsupported.raise("resty.apisix.client.enable_mirror",
+        "not supported by moongate: a request goes to one server"),
 }

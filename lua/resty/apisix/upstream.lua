@@ -5,7 +5,8 @@
 -- @module resty.apisix.upstream
 local unsupported = require("moongate.unsupported")
 
-local _M = unsupported.fill({}, "resty.apisix.upstream.", { "set_cert_and_key", "set_ssl_verify" })
+local _M = unsupported.fill({}, "resty.apisix.upstream.", { "set_cert_and_key", "set_ssl_verify" },
+    "not supported by moongate: TLS towards nodes is the upstream's tls object")
 
 
 --- Takes note of a request.

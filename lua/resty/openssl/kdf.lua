@@ -95,4 +95,5 @@ function _M.derive(options)
 end
 
 
-return require("moongate.unsupported").absent(_M, "resty.openssl.kdf.", { "new" })
+return require("moongate.unsupported").absent(_M, "resty.openssl.kdf.", { "new" },
+    "derive does the same in one call")

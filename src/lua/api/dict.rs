@@ -6,8 +6,9 @@ use mlua::{Lua, Table, Value};
 
 use super::{ApiDeps, string_arg};
 use crate::{
-    clock,
     lua::raw::{
+        current::wall_ms as now_ms,
+        door::{BROKEN, door},
         frame::{Called, Frame, Kind, Outcome as End, Raise},
         object::{self, Object},
         state::host_function,
@@ -47,6 +48,7 @@ pub(super) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<
     })?;
     table.raw_set("names", names)?;
     host_function(lua, &table, "count", count)?;
+    table.raw_set("incr_door", door::<Shared, _>(incr_door))?;
     host.raw_set("dict", table)
 }
 
@@ -85,10 +87,6 @@ fn methods(lua: &Lua) -> mlua::Result<Table> {
     host_function(lua, t, "capacity", capacity)?;
     host_function(lua, t, "free_space", free_space)?;
     Ok(table)
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(clock::wall().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn own<'f>(frame: &Frame<'f>) -> Result<&'f Dict, Raise> {
@@ -275,6 +273,18 @@ fn incr(frame: &mut Frame<'_>) -> Called {
         frame.push_bool(outcome.forcible);
         Ok(End::Return(3))
     })
+}
+
+/// `incr` for compiled code: delta, 1 if there is an init, init and its lifetime in seconds go in;
+/// the new value, and 1 if live entries were evicted for it, come out. 0 if it went well.
+fn incr_door(dict: &Shared, key: &[u8], numbers: &mut [f64]) -> i32 {
+    let &mut [delta, has_init, init, ttl_s, ..] = numbers else { return BROKEN };
+    let init = (has_init == 1.0).then(|| Init { value: init, ttl_ms: (ttl_s * 1000.0) as u64 });
+    let outcome = dict.0.incr(key, delta, init, now_ms());
+    let Ok(value) = outcome.result else { return 1 };
+    numbers[0] = value;
+    numbers[1] = f64::from(u8::from(outcome.forcible));
+    0
 }
 
 /// `count(dict, key, delta, init, init_ttl)`: like `incr`, and in the same step how many

@@ -5,7 +5,7 @@ use mlua::{Function, Lua, LuaString, Table, Value};
 use super::{number_of, raise};
 use crate::{
     clock,
-    lua::raw::{frame::Outcome, state::host_function},
+    lua::raw::{current, frame::Outcome, state::host_function},
 };
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -16,16 +16,15 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Fills `host.time`.
 pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let table = lua.create_table()?;
-    // Seconds with a resolution of 1 ms, as nginx has them. Read anew at each call.
+    // Seconds with a resolution of 1 ms, as nginx has them: the same until the code waits.
     host_function(lua, &table, "now", |frame| {
-        frame.push_num(clock::wall().as_millis() as f64 / 1000.0);
+        frame.push_num(current::wall_ms() as f64 / 1000.0);
         Ok(Outcome::Return(1))
     })?;
-    host_function(lua, &table, "time", |frame| {
-        frame.push_num(clock::wall().as_secs() as f64);
-        Ok(Outcome::Return(1))
+    host_function(lua, &table, "update", |_| {
+        current::update_time();
+        Ok(Outcome::Return(0))
     })?;
-    host_function(lua, &table, "update", |_| Ok(Outcome::Return(0)))?;
     table.raw_set(
         "http_time",
         lua.create_function(|lua, seconds: Value| Ok(http_time(seconds_arg(lua, &seconds)?)))?,

@@ -6,9 +6,11 @@ use super::{NONE, ONE, push_failure, socket::Owner};
 use crate::{
     log::error_log,
     lua::{
+        aside,
         core::{Core, Op},
         env::{Env, level_of},
         raw::{
+            co::Value,
             current::Phase,
             frame::{Called, Frame, Kind, Outcome, Raise},
         },
@@ -35,8 +37,10 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "timer_at", timer_at)?;
     state.host_function(table, "timer_counts", timer_counts)?;
     state.host_function(table, "thread_spawn", thread_spawn)?;
+    state.host_function(table, "on_abort", on_abort)?;
     state.host_function(table, "thread_wait", thread_wait)?;
     state.host_function(table, "thread_kill", thread_kill)?;
+    state.host_function(table, "run_aside", run_aside)?;
     state.host_function(table, "worker_id", worker_id)?;
     state.host_function(table, "worker_count", worker_count)?;
     state.host_function(table, "exiting", exiting)?;
@@ -44,6 +48,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let prefix = core.env.settings.prefix.to_string_lossy().into_owned();
     table.raw_set("prefix", core.lua().create_function(move |_, ()| Ok(prefix.clone()))?)?;
     table.raw_set("mark", crate::lua::raw::state::State::mark())?;
+    table.raw_set("moment", state.moment_address())?;
+    table.raw_set("door_version", crate::lua::raw::door::VERSION)?;
     table.raw_set("version", crate::VERSION)?;
     table.raw_set("nginx_version", crate::NGINX_VERSION)
 }
@@ -232,6 +238,24 @@ fn thread_spawn(frame: &mut Frame<'_>) -> Called {
     Ok(Outcome::Yield)
 }
 
+/// `on_abort(function)`: 1, or nil and that there is one already.
+fn on_abort(frame: &mut Frame<'_>) -> Called {
+    let core = frame.core()?;
+    let is_function = frame.kind(1) == Kind::Function;
+    let registered = &mut slot::of(frame.exchange()?).on_abort;
+    if *registered {
+        return push_failure(frame, "duplicate call");
+    }
+    if !is_function {
+        return Err(Raise::new("bad argument #1 to 'on_abort' (Lua function expected)"));
+    }
+    *registered = true;
+    let co = core.coroutine();
+    frame.move_to(&co, 1);
+    core.suspend(Op::OnAbort(co));
+    Ok(Outcome::Yield)
+}
+
 /// The coroutine at `at`; raises for anything else.
 fn need_thread(frame: &Frame<'_>, at: i32, function: &str) -> Result<usize, Raise> {
     frame
@@ -253,6 +277,28 @@ fn thread_wait(frame: &mut Frame<'_>) -> Called {
 fn thread_kill(frame: &mut Frame<'_>) -> Called {
     let thread = need_thread(frame, 1, "kill")?;
     frame.core()?.suspend(Op::Kill(thread));
+    Ok(Outcome::Yield)
+}
+
+/// `run_aside(module, function, arguments)`: true and the results, or false and what went wrong.
+fn run_aside(frame: &mut Frame<'_>) -> Called {
+    let texts = [1, 2, 3].map(|at| frame.str(at).unwrap_or_default().to_vec());
+    let core = frame.core()?;
+    let answer = match aside::call(core, texts) {
+        Ok(answer) => answer,
+        Err(why) => {
+            frame.push_bool(false);
+            frame.push_str(why.as_bytes());
+            return Ok(Outcome::Return(2));
+        }
+    };
+    core.suspend(Op::Wait(Box::pin(async move {
+        match answer.await {
+            Ok(Ok(results)) => vec![Value::Bool(true), Value::Str(results)],
+            Ok(Err(why)) => vec![Value::Bool(false), Value::Str(why.into_bytes())],
+            Err(_) => vec![Value::Bool(false), Value::from("the worker thread has ended")],
+        }
+    })));
     Ok(Outcome::Yield)
 }
 

@@ -3,6 +3,7 @@
 //! They are plain safe functions over [`Frame`]; what is pure and synchronous lives in
 //! `lua::api` instead. `lua/moongate/` and the shelves are their only callers.
 
+mod balancer;
 mod conf;
 mod flow;
 mod instance;
@@ -37,6 +38,7 @@ const NONE: Called = Ok(Outcome::Return(0));
 /// When Lua has no memory for it.
 pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     request::register(core, table)?;
+    balancer::register(core, table)?;
     response::register(core, table)?;
     flow::register(core, table)?;
     conf::register(core, table)?;
@@ -76,34 +78,74 @@ fn push_fields(
 ) -> bool {
     let total = fields.len();
     let taken = if max == 0 { total } else { total.min(max) };
-    let list: Vec<(Vec<u8>, &[u8])> = fields
-        .iter()
-        .take(taken)
-        .map(|(name, value)| (if raw { name.to_vec() } else { name.to_ascii_lowercase() }, value))
-        .collect();
-    frame.push_table(0, list.len());
-    for (n, (name, value)) in list.iter().enumerate() {
-        if list[..n].iter().any(|(earlier, _)| earlier == name) {
-            continue;
-        }
-        frame.push_str(name);
-        let rest: Vec<&[u8]> = list[n + 1..]
-            .iter()
-            .filter(|(other, _)| other == name)
-            .map(|(_, value)| *value)
-            .collect();
-        if rest.is_empty() {
-            frame.push_str(value);
+    // Names that may be repeated: each sets a bit, and most have theirs for themselves.
+    let (mut seen, mut twice) = (0_u128, 0_u128);
+    for (name, _) in fields.iter().take(taken) {
+        let bit = bit_of(name);
+        twice |= seen & bit;
+        seen |= bit;
+    }
+    frame.push_table(0, taken);
+    for (at, (name, value)) in fields.iter().take(taken).enumerate() {
+        if twice & bit_of(name) == 0 {
+            with_name(name, raw, |name| frame.set_text(name, value));
         } else {
-            frame.push_table(rest.len() + 1, 0);
-            frame.push_str(value);
-            frame.set_index(1);
-            for (value, at) in rest.iter().zip(2..) {
-                frame.push_str(value);
-                frame.set_index(at);
-            }
+            push_repeated(frame, fields, (at, taken), raw);
         }
-        frame.set_pair();
     }
     total > taken
+}
+
+/// A bit that depends on the name, but not on the case of its letters.
+fn bit_of(name: &[u8]) -> u128 {
+    let ends = (name.first(), name.get(name.len() / 2), name.last());
+    let (Some(first), Some(middle), Some(last)) = ends else { return 1 };
+    let letter = |byte: &u8| usize::from(byte | 0x20);
+    1 << ((name.len() + 3 * letter(first) + 5 * letter(middle) + 7 * letter(last)) % 128)
+}
+
+/// Sets the field at `at` with all of its values, unless an earlier one of its name did so.
+fn push_repeated(
+    frame: &mut Frame<'_>,
+    fields: &crate::fields::Fields,
+    (at, taken): (usize, usize),
+    raw: bool,
+) {
+    let same = |a: &[u8], b: &[u8]| if raw { a == b } else { a.eq_ignore_ascii_case(b) };
+    let mut rest = fields.iter().take(taken).skip(at);
+    let Some((name, value)) = rest.next() else { return };
+    if fields.iter().take(at).any(|(earlier, _)| same(earlier, name)) {
+        return;
+    }
+    with_name(name, raw, |name| frame.push_str(name));
+    let mut others = rest.filter(|(other, _)| same(other, name)).peekable();
+    if others.peek().is_none() {
+        frame.push_str(value);
+    } else {
+        frame.push_table(2, 0);
+        frame.push_str(value);
+        frame.set_index(1);
+        for ((_, value), at) in others.zip(2..) {
+            frame.push_str(value);
+            frame.set_index(at);
+        }
+    }
+    frame.set_pair();
+}
+
+/// Calls `then` with a name, in lower case unless it is to stay as it came.
+fn with_name<R>(name: &[u8], raw: bool, then: impl FnOnce(&[u8]) -> R) -> R {
+    if raw {
+        return then(name);
+    }
+    let mut short = [0; 48];
+    match short.get_mut(..name.len()) {
+        Some(lower) => {
+            for (to, from) in lower.iter_mut().zip(name) {
+                *to = from.to_ascii_lowercase();
+            }
+            then(lower)
+        }
+        None => then(&name.to_ascii_lowercase()),
+    }
 }

@@ -90,6 +90,10 @@ fn ngx_var_set(frame: &mut Frame<'_>) -> Called {
         set_args(x, value.unwrap_or_default());
         return NONE;
     }
+    if name == b"limit_rate" {
+        set_rate(x, value.unwrap_or_default());
+        return NONE;
+    }
     match vars::writable(name) {
         vars::Writable::Yes => x.set_var(&name.to_ascii_lowercase(), value),
         vars::Writable::Shown => return Err(not_changeable(name)),
@@ -102,6 +106,17 @@ fn ngx_var_set(frame: &mut Frame<'_>) -> Called {
         }
     }
     NONE
+}
+
+/// `ngx.var.limit_rate = value`: what is no rate changes nothing and is logged, as in nginx.
+fn set_rate(x: &mut Exchange, value: &[u8]) {
+    match vars::rate(value) {
+        Some(rate) => x.response.rate = rate,
+        None => {
+            let line = format!("invalid $limit_rate \"{}\"", String::from_utf8_lossy(value));
+            crate::lua::env::Env::log_request(4, x, &line);
+        }
+    }
 }
 
 fn req_method(frame: &mut Frame<'_>) -> Called {

@@ -6,15 +6,18 @@ use bytes::Bytes;
 
 use super::{NONE, ONE, push_failure, push_fields, push_option, request};
 use crate::{
-    exchange::{Exchange, Origin},
+    exchange::{Exchange, Origin, Response},
     lua::{
-        core::Core,
+        core::{Core, Op},
         raw::{
             current::Phase,
             frame::{Called, Frame, Kind, Outcome, Raise},
         },
     },
 };
+
+/// Bytes that are printed before they leave without being told to.
+const STREAM_BYTES: usize = 128 << 10;
 
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let state = core.state();
@@ -29,6 +32,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "log_facts", log_facts)?;
     state.host_function(table, "headers_sent", headers_sent)?;
     state.host_function(table, "fix_head", fix_head)?;
+    state.host_function(table, "flush", flush)?;
     state.host_function(table, "eof", eof)?;
     state.host_function(table, "print", print)?;
     state.host_function(table, "chunk", chunk)?;
@@ -176,12 +180,48 @@ fn fix_head(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
-/// So does the body. Both leave when the phase ends.
+/// Why nothing can be added to the answer any more.
+fn closed(x: &Exchange) -> Option<&'static str> {
+    match x.response {
+        Response { taken_over: true, .. } => Some("raw request socket acquired"),
+        Response { body_fixed: true, .. } => Some("seen eof"),
+        _ => None,
+    }
+}
+
+/// What was printed leaves; the answer of `Op::Send`, or nil and why there is nothing to do.
+fn flush(frame: &mut Frame<'_>) -> Called {
+    let core = frame.core()?;
+    let x = frame.exchange()?;
+    if let Some(why) = closed(x) {
+        return push_failure(frame, why);
+    }
+    let response = &x.response;
+    if !response.head_sent && !response.head_fixed && response.printed.is_empty() {
+        return push_failure(frame, "nothing to flush");
+    }
+    core.suspend(Op::Send(false));
+    Ok(Outcome::Yield)
+}
+
+/// The head and the body are complete, and leave; where nobody can wait for that, when the
+/// phase ends.
 fn eof(frame: &mut Frame<'_>) -> Called {
-    let response = &mut frame.exchange()?.response;
+    let core = frame.core()?;
+    let can_wait = frame.can_yield();
+    let x = frame.exchange()?;
+    if let Some(why) = closed(x) {
+        return push_failure(frame, why);
+    }
+    let response = &mut x.response;
     response.head_fixed = true;
     response.body_fixed = true;
-    NONE
+    if !can_wait {
+        frame.push_num(1.0);
+        return ONE;
+    }
+    core.suspend(Op::Send(true));
+    Ok(Outcome::Yield)
 }
 
 /// `resp_set_numbers(name, number, name, number, ...)`: sets a header for each number.
@@ -284,15 +324,21 @@ fn headers_sent(frame: &mut Frame<'_>) -> Called {
 /// Appends to the body of an answer made in Lua.
 fn print(frame: &mut Frame<'_>) -> Called {
     let text = frame.need_str(1, "print")?;
-    let bytes_max = frame.core()?.env.settings.resume_bytes_max;
+    let core = frame.core()?;
+    let bytes_max = core.env.settings.resume_bytes_max;
     let x = frame.exchange()?;
-    if x.response.body_fixed {
-        return push_failure(frame, "seen eof");
+    if let Some(why) = closed(x) {
+        return push_failure(frame, why);
     }
     if x.response.printed.len() + text.len() > bytes_max {
         return Err(Raise(format!("not enough memory: a response body above {bytes_max} bytes")));
     }
     x.response.printed.extend_from_slice(text);
+    let large = x.response.printed.len() >= STREAM_BYTES;
+    if large && frame.can_yield() {
+        core.suspend(Op::Send(false));
+        return Ok(Outcome::Yield);
+    }
     NONE
 }
 

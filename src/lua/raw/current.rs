@@ -5,6 +5,7 @@
 
 use std::{cell::Cell, ptr};
 
+use super::moment;
 use crate::{exchange::Exchange, lua::core::Core};
 
 /// The phase a plugin function runs in, as `ngx.get_phase()` names it.
@@ -62,7 +63,11 @@ pub(super) struct Guard(Running);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        RUNNING.set(self.0);
+        let ended = RUNNING.replace(self.0);
+        // SAFETY: as in `core`: the guard ends before what `enter` was given.
+        if let Some(core) = unsafe { ended.core.as_ref() } {
+            core.state().moment().forget();
+        }
     }
 }
 
@@ -82,6 +87,18 @@ pub(super) fn core<'a>() -> Option<&'a Core> {
     // SAFETY: `enter` stored a reference that outlives the guard, and the guard
     // outlives every host function: both end with the resume.
     unsafe { RUNNING.get().core.as_ref() }
+}
+
+/// Milliseconds since 1970: the time that stands while Lua runs, as it knows it.
+pub(crate) fn wall_ms() -> u64 {
+    core().map_or_else(moment::wall_ms, |core| core.state().moment().millis())
+}
+
+/// Makes Lua's time the present one.
+pub(crate) fn update_time() {
+    if let Some(core) = core() {
+        core.state().moment().forget();
+    }
 }
 
 /// The current request.

@@ -224,6 +224,16 @@ impl<'f> Frame<'f> {
         unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
     }
 
+    /// `t[name] = value`, where the stack ends with `t`.
+    pub(crate) fn set_text(&mut self, name: &[u8], value: &[u8]) {
+        self.room();
+        // SAFETY: there is room; the heap refuses nothing now; Lua copies the bytes.
+        unsafe { ffi::lua_pushlstring(self.lua, name.as_ptr().cast(), name.len()) };
+        // SAFETY: as above.
+        unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
+        self.set_pair();
+    }
+
     /// Pushes the value behind `value`.
     pub(crate) fn push_ref(&mut self, value: &Ref) {
         self.room();
@@ -333,6 +343,12 @@ impl<'f> Frame<'f> {
         count
     }
 
+    /// Whether the function may end with [`Outcome::Yield`]: not inside `string.gsub` or the like.
+    pub(crate) fn can_yield(&self) -> bool {
+        // SAFETY: `lua` is the state this function was called with.
+        unsafe { lua_isyieldable(self.lua) != 0 }
+    }
+
     /// The VM this call runs in.
     pub(crate) fn core(&self) -> Result<&'f Core, Raise> {
         current::core().ok_or_else(|| Raise::new("no virtual machine is current"))
@@ -428,6 +444,11 @@ where
         }
         count => count,
     }
+}
+
+unsafe extern "C" {
+    /// LuaJIT has it as Lua 5.2 does; mlua does not name it.
+    fn lua_isyieldable(lua: *mut ffi::lua_State) -> c_int;
 }
 
 const YIELD: c_int = -1;

@@ -17,8 +17,11 @@
 
 pub(crate) mod co;
 pub(crate) mod current;
+pub(crate) mod dfa;
+pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod heap;
+mod moment;
 pub(crate) mod object;
 mod place;
 pub(crate) mod state;

@@ -16,9 +16,15 @@ pub(crate) trait Object: 'static {
     fn tag() -> &'static u8;
 }
 
-/// What a userdata holds; nothing any more once the collector was there, which Lua code may
-/// see from the finalizers of other values.
-struct Slot<T>(Option<T>);
+/// What a userdata holds.
+#[repr(C)]
+struct Slot<T> {
+    /// Names the type to those who have only the address: see [`of_block`].
+    tag: *const u8,
+    /// Nothing any more once the collector was there, which Lua code may see from the finalizers
+    /// of other values.
+    value: Option<T>,
+}
 
 fn tag<T: Object>() -> *mut c_void {
     ptr::from_ref(T::tag()).cast_mut().cast()
@@ -74,7 +80,7 @@ pub(super) unsafe fn fill<T: Object>(lua: *mut ffi::lua_State, value: impl FnOnc
     // SAFETY: see above.
     let block: *mut Slot<T> = unsafe { ffi::lua_newuserdata(lua, size_of::<Slot<T>>()) }.cast();
     // SAFETY: fresh memory of that size; Lua aligns it to 8, see `class`.
-    unsafe { block.write(Slot(value())) };
+    unsafe { block.write(Slot { tag: T::tag(), value: value() }) };
     // SAFETY: there is room.
     unsafe { ffi::lua_pushlightuserdata(lua, tag::<T>()) };
     // SAFETY: the key is on top, the registry is a table.
@@ -93,7 +99,23 @@ pub(super) unsafe fn read<'f, T: Object>(lua: *mut ffi::lua_State, at: c_int) ->
     let block = unsafe { slot::<T>(lua, at) }?;
     // SAFETY: `slot` checked the type; nobody writes but the collector, which does not come
     // while the value is on the stack.
-    unsafe { (*block).0.as_ref() }
+    unsafe { (*block).value.as_ref() }
+}
+
+/// The value in the memory of a userdata, if it is a `T` that is still there.
+///
+/// # Safety
+///
+/// `block` is the memory of a userdata made here, which lives for all of `'f`.
+pub(super) unsafe fn of_block<'f, T: Object>(block: *const c_void) -> Option<&'f T> {
+    let block: *const Slot<T> = block.cast();
+    // SAFETY: the caller's promise; every slot begins with its tag.
+    let found = unsafe { (*block).tag };
+    if !ptr::eq(found, T::tag()) {
+        return None;
+    }
+    // SAFETY: the tag names the type.
+    unsafe { (*block).value.as_ref() }
 }
 
 /// # Safety
@@ -124,7 +146,7 @@ unsafe extern "C-unwind" fn collect<T: Object>(lua: *mut ffi::lua_State) -> c_in
     // SAFETY: a C function has room for LUA_MINSTACK values.
     if let Some(block) = unsafe { slot::<T>(lua, 1) } {
         // SAFETY: `slot` checked the type; the assignment leaves a valid empty slot.
-        unsafe { (*block).0 = None };
+        unsafe { (*block).value = None };
     }
     0
 }

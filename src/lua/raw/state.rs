@@ -8,6 +8,7 @@ use super::{
     co::Ref,
     frame::{Called, Frame, c_function},
     heap::{self, Heap},
+    moment::Moment,
 };
 
 /// Its address marks a yield of a host function; never read.
@@ -24,6 +25,8 @@ pub(crate) struct State(Rc<Owned>);
 struct Owned {
     lua: NonNull<ffi::lua_State>,
     heap: Box<Heap>,
+    /// Outlives the state, whose finalizers may ask for the time.
+    moment: Box<Moment>,
 }
 
 impl State {
@@ -41,7 +44,7 @@ impl State {
         let lua = NonNull::new(lua).ok_or("cannot create a Lua state: out of memory")?;
         // SAFETY: a fresh state; opening libraries only fails without memory.
         unsafe { ffi::luaL_openlibs(lua.as_ptr()) };
-        let state = Self(Rc::new(Owned { lua, heap }));
+        let state = Self(Rc::new(Owned { lua, heap, moment: Box::default() }));
         state.lua();
         Ok(state)
     }
@@ -55,6 +58,16 @@ impl State {
     /// The state's memory.
     pub(crate) fn heap(&self) -> &Heap {
         &self.0.heap
+    }
+
+    /// The time as this VM knows it.
+    pub(super) fn moment(&self) -> &Moment {
+        &self.0.moment
+    }
+
+    /// Where Lua finds that time: seconds as a double, 0 if it has to ask for them.
+    pub(crate) fn moment_address(&self) -> mlua::LightUserData {
+        mlua::LightUserData(self.moment().address().cast_mut().cast())
     }
 
     /// The main thread.

@@ -11,13 +11,16 @@ use std::{cell::RefCell, num::NonZeroUsize, rc::Rc};
 
 use lru::LruCache;
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
-use pcre2::bytes::CaptureLocations;
 
 use self::{
-    pattern::{Flags, Program},
+    pattern::{Flags, Places, Program},
     template::{Template, group},
 };
 use super::{raise, string_arg, text_of};
+use crate::lua::raw::{
+    door::{BROKEN, door},
+    object::{self, Object},
+};
 
 /// Compiled patterns kept per VM.
 const PROGRAMS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
@@ -74,6 +77,7 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         lua.create_function(move |lua, args: split::Args| split::run(lua, &own, args))?;
     table.raw_set("split", function)?;
 
+    let doors = Rc::clone(&cache);
     let function =
         lua.create_function(move |lua, (pattern, options): (Value, Value)| {
             match compile(lua, &cache, pattern, options) {
@@ -82,7 +86,58 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
             }
         })?;
     table.raw_set("compile", function)?;
+    door_functions(lua, &table, Rc::clone(&doors))?;
     host.raw_set("re", table)
+}
+
+/// What `lua/moongate/door.lua` needs to match without a call of Lua's.
+fn door_functions(lua: &Lua, table: &Table, cache: Shared) -> mlua::Result<()> {
+    object::class::<Handle>(lua, lua.create_table()?)?;
+    let program = lua.create_function(move |lua, (pattern, options): (Value, Value)| {
+        let Ok(program) = compile(lua, &cache, pattern, options) else {
+            return Ok(MultiValue::new());
+        };
+        if program.flags().duplicate_names {
+            return Ok(MultiValue::new());
+        }
+        let names = lua.create_table()?;
+        for (index, name) in program.names().iter().enumerate() {
+            if let Some(name) = name {
+                names.raw_set(name.as_str(), index)?;
+            }
+        }
+        let groups = count(program.groups());
+        let program = object::create(lua, Handle(program))?;
+        Ok(MultiValue::from_iter([program, groups, Value::Table(names)]))
+    })?;
+    table.raw_set("program", program)?;
+    table.raw_set("match_door", door::<Handle, _>(match_door))
+}
+
+/// A compiled pattern that Lua holds.
+struct Handle(Rc<Program>);
+
+impl Object for Handle {
+    fn tag() -> &'static u8 {
+        static TAG: u8 = 21;
+        &TAG
+    }
+}
+
+/// A look-up for compiled code: where to start goes in, start and end of each group come out, -1
+/// for one that took no part. Returns 1 for a match, 0 for none, or PCRE2's negative code.
+fn match_door(program: &Handle, subject: &[u8], places: &mut [f64]) -> i32 {
+    let Some(start) = places.first() else { return BROKEN };
+    let mut found = program.0.scratch();
+    let outcome = program.0.run(subject, *start as usize, &mut found);
+    if let Ok(true) = outcome {
+        for (index, pair) in places.chunks_exact_mut(2).enumerate().take(found.len()) {
+            let place = found.get(index).map(|(from, to)| [from as f64, to as f64]);
+            pair.copy_from_slice(&place.unwrap_or([-1.0, -1.0]));
+        }
+    }
+    program.0.give_back(found);
+    outcome.map_or_else(|code| code, i32::from)
 }
 
 /// One result, or nil and a message.
@@ -306,7 +361,7 @@ fn replace_all(
     program: &Program,
     subject: &LuaString,
     (replacement, global): (&Replacement<'_>, bool),
-    found: &mut CaptureLocations,
+    found: &mut Places,
 ) -> mlua::Result<Result<(Vec<u8>, usize), i32>> {
     let subject = subject.as_bytes();
     let mut out = Vec::new();
@@ -338,14 +393,14 @@ fn replace_all(
 }
 
 /// Start and end of the whole match.
-fn whole(found: &CaptureLocations) -> (usize, usize) {
+fn whole(found: &Places) -> (usize, usize) {
     let (from, to) = found.get(0).unwrap_or_default();
     // `\K` inside a look-ahead can put the start behind the end.
     (from, to.max(from))
 }
 
 /// Where the next look-up starts; an empty match steps over one character.
-fn next_start(program: &Program, subject: &[u8], found: &CaptureLocations) -> Option<usize> {
+fn next_start(program: &Program, subject: &[u8], found: &Places) -> Option<usize> {
     let (from, to) = whole(found);
     if from != to {
         return Some(to);
@@ -362,7 +417,7 @@ fn captures(
     lua: &Lua,
     program: &Program,
     subject: &[u8],
-    found: &CaptureLocations,
+    found: &Places,
     result: Option<Table>,
 ) -> mlua::Result<Table> {
     let groups = program.groups();

@@ -8,6 +8,8 @@ use std::{borrow::Cow, cell::OnceCell, cell::RefCell, fmt::Write as _};
 
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
+use crate::lua::raw::dfa::Dfa;
+
 /// Steps one match may take before it ends with PCRE2's error -47; APISIX ships
 /// `lua_regex_match_limit 100000`.
 const MATCH_STEPS_MAX: u32 = 100_000;
@@ -58,6 +60,16 @@ impl Flags {
         }
         Ok(flags)
     }
+
+    /// The same as PCRE2's own options.
+    fn bits(self) -> u32 {
+        let flag = |set: bool, bit: u32| if set { bit } else { 0 };
+        flag(self.caseless, pcre2_sys::PCRE2_CASELESS)
+            | flag(self.multi_line, pcre2_sys::PCRE2_MULTILINE)
+            | flag(self.dotall, pcre2_sys::PCRE2_DOTALL)
+            | flag(self.utf, pcre2_sys::PCRE2_UTF)
+            | flag(self.extended, pcre2_sys::PCRE2_EXTENDED)
+    }
 }
 
 /// A compiled pattern with its scratch memory.
@@ -68,24 +80,51 @@ pub(super) struct Program {
     /// The same pattern without machine code, for subjects that overflow its small stack.
     slow: OnceCell<Option<Regex>>,
     /// Kept between calls; a call made from a replacement function takes a second one.
-    spare: RefCell<Vec<CaptureLocations>>,
+    spare: RefCell<Vec<Places>>,
+    /// Matches instead of `regex`, with flag `d`.
+    dfa: Option<Dfa>,
+}
+
+/// Where the groups of a match are.
+pub(super) enum Places {
+    /// Of the usual matcher.
+    Groups(CaptureLocations),
+    /// Of the one that knows no groups: the whole match.
+    Whole(Option<(usize, usize)>),
+}
+
+impl Places {
+    /// Start and end of a group that took part.
+    pub(super) fn get(&self, group: usize) -> Option<(usize, usize)> {
+        match self {
+            Self::Groups(places) => places.get(group),
+            Self::Whole(place) => place.filter(|_| group == 0),
+        }
+    }
+
+    /// How many groups there are, the whole match included.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Groups(places) => places.len(),
+            Self::Whole(_) => 1,
+        }
+    }
 }
 
 impl Program {
     /// Compiles `pattern`; the error is the message of `ngx.re`.
     pub(super) fn compile(pattern: &[u8], flags: Flags) -> Result<Self, String> {
-        if flags.dfa {
-            return Err("the DFA mode (flag \"d\") is not supported by moongate".to_owned());
-        }
         let source = translate(pattern, flags)?;
         let regex = build(&source.text, flags, true)
             .map_err(|error| compile_message(pattern, &error, source.prefix))?;
+        let dfa = flags.dfa.then(|| Dfa::compile(&source.text, flags.bits())).flatten();
         Ok(Self {
             regex,
             source: source.text,
             flags,
             slow: OnceCell::new(),
             spare: RefCell::default(),
+            dfa,
         })
     }
 
@@ -96,22 +135,25 @@ impl Program {
 
     /// Number of groups, the whole match included.
     pub(super) fn groups(&self) -> usize {
-        self.regex.capture_names().len()
+        if self.dfa.is_some() { 1 } else { self.regex.capture_names().len() }
     }
 
     /// Group names by index.
     pub(super) fn names(&self) -> &[Option<String>] {
-        self.regex.capture_names()
+        if self.dfa.is_some() { &[] } else { self.regex.capture_names() }
     }
 
     /// Scratch memory for [`Program::run`]; give it back with [`Program::give_back`].
-    pub(super) fn scratch(&self) -> CaptureLocations {
+    pub(super) fn scratch(&self) -> Places {
+        if self.dfa.is_some() {
+            return Places::Whole(None);
+        }
         let spare = self.spare.borrow_mut().pop();
-        spare.unwrap_or_else(|| self.regex.capture_locations())
+        spare.unwrap_or_else(|| Places::Groups(self.regex.capture_locations()))
     }
 
     /// Keeps scratch memory for the next call.
-    pub(super) fn give_back(&self, scratch: CaptureLocations) {
+    pub(super) fn give_back(&self, scratch: Places) {
         let mut spare = self.spare.borrow_mut();
         if spare.is_empty() {
             spare.push(scratch);
@@ -127,11 +169,19 @@ impl Program {
         &self,
         subject: &[u8],
         start: usize,
-        scratch: &mut CaptureLocations,
+        places: &mut Places,
     ) -> Result<bool, i32> {
         if start > subject.len() {
             return Err(ERROR_BAD_OFFSET);
         }
+        let scratch = match (&self.dfa, places) {
+            (_, Places::Groups(scratch)) => scratch,
+            (None, Places::Whole(_)) => return Ok(false),
+            (Some(dfa), Places::Whole(place)) => {
+                *place = dfa.find(subject, start)?;
+                return Ok(place.is_some());
+            }
+        };
         match self.regex.captures_read_at(scratch, subject, start) {
             Ok(found) => Ok(found.is_some()),
             Err(error) if error.code() == ERROR_JIT_STACK => self.run_slow(subject, start, scratch),

@@ -1,9 +1,8 @@
 //! `split` of the module `ngx.re`.
 
 use mlua::{Lua, LuaString, Table, Value};
-use pcre2::bytes::CaptureLocations;
 
-use super::{Program, Shared, compile, failed, next_start, template::group, whole};
+use super::{Places, Program, Shared, compile, failed, next_start, template::group, whole};
 use crate::lua::api::{number_of, raise, text_of};
 
 /// subject, pattern, options, ctx, max, result table.
@@ -94,7 +93,7 @@ fn cut(
     subject: &[u8],
     (start, max): (usize, usize),
     parts: &mut Parts<'_>,
-    found: &mut CaptureLocations,
+    found: &mut Places,
 ) -> mlua::Result<Result<usize, i32>> {
     let mut part_start = start;
     let mut next = Some(start);

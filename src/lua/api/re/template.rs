@@ -1,6 +1,6 @@
 //! Replacement templates of `ngx.re.sub` and `ngx.re.gsub`: `$0`, `$1`, `${1}`, `$$`.
 
-use pcre2::bytes::CaptureLocations;
+use super::pattern::Places;
 
 /// A piece of a template.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl<'t> Template<'t> {
     }
 
     /// Appends the replacement for one match to `out`.
-    pub(super) fn render(&self, subject: &[u8], found: &CaptureLocations, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, subject: &[u8], found: &Places, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
@@ -50,11 +50,7 @@ impl<'t> Template<'t> {
 }
 
 /// The text of a group; `None` when it took no part in the match or does not exist.
-pub(super) fn group<'s>(
-    subject: &'s [u8],
-    found: &CaptureLocations,
-    index: usize,
-) -> Option<&'s [u8]> {
+pub(super) fn group<'s>(subject: &'s [u8], found: &Places, index: usize) -> Option<&'s [u8]> {
     if index >= found.len() {
         return None;
     }

@@ -7,6 +7,7 @@
 
 mod connect;
 mod dns;
+mod downstream;
 mod handles;
 mod options;
 mod pool;

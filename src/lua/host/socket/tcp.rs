@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
+    os::fd::AsRawFd as _,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,7 +14,7 @@ use bytes::BytesMut;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
-    RECEIVE_BYTES_MAX, TIMEOUT, connect, count_of, failure,
+    RECEIVE_BYTES_MAX, TIMEOUT, connect, count_of, downstream, failure,
     handles::{Owned, tcp_of},
     pool, read,
     read::{Got, Reading, Until, Want},
@@ -44,6 +45,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "tcp_set_timeouts", set_timeouts)?;
     state.host_function(table, "tcp_set_keepalive", set_keepalive)?;
     state.host_function(table, "tcp_reused_times", reused_times)?;
+    state.host_function(table, "tcp_downstream", downstream::take_over)?;
+    state.host_function(table, "tcp_fd", fd)?;
     state.host_function(table, "tcp_close", close)
 }
 
@@ -178,6 +181,11 @@ impl Tcp {
         self.write_over.set(false);
         self.buf.borrow_mut().clear();
         *self.open.borrow_mut() = Some(open);
+    }
+
+    /// Puts bytes before all that is still to be read.
+    pub(super) fn unread(&self, bytes: &[u8]) {
+        self.buf.borrow_mut().extend_from_slice(bytes);
     }
 
     /// Ends the connection, if there is one.
@@ -478,6 +486,14 @@ fn reused_times(frame: &mut Frame<'_>) -> Called {
     let Some(reused) = reused else { return push_failure(frame, CLOSED) };
     #[allow(clippy::cast_precision_loss)] // Nobody lives that long.
     frame.push_num(reused as f64);
+    ONE
+}
+
+/// The number of the connection's file: only good for telling connections apart, and for `ffi`.
+fn fd(frame: &mut Frame<'_>) -> Called {
+    let tcp = tcp_of(frame)?;
+    let Some(conn) = tcp.conn() else { return push_failure(frame, CLOSED) };
+    frame.push_num(f64::from(conn.with_socket(|socket| socket.as_raw_fd())));
     ONE
 }
 

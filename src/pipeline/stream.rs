@@ -1,0 +1,90 @@
+//! An answer that leaves piece by piece while the plugin that makes it still runs: `ngx.flush`,
+//! `ngx.eof`, and a body too large to wait for its end.
+//!
+//! The driver calls [`send`] from [`Peer::send`](crate::exchange::Peer::send) in the middle of
+//! the access phase. The filters run for the head and for each piece, as for any other response.
+
+use bytes::Bytes;
+
+use super::{
+    pace,
+    respond::{Sink, decorate, is_bodiless},
+};
+use crate::{
+    error::Result,
+    exchange::{Body, Exchange, Origin},
+    gate::Gate,
+    phase,
+};
+
+/// Sends the head, if it has not left, and what was printed; with `last` the response ends.
+///
+/// # Errors
+///
+/// When the client is gone, or a filter raised.
+pub async fn send<S: Sink>(gate: &Gate, x: &mut Exchange, sink: &mut S, last: bool) -> Result<()> {
+    let printed = Bytes::from(std::mem::take(&mut x.response.printed));
+    if !x.response.head_sent {
+        if last && !phase::filters_body(x) {
+            x.response.length = Some(printed.len() as u64);
+        }
+        finish_head(gate, x).await?;
+    }
+    let bodiless = is_bodiless(x);
+    sink.head(x, bodiless).await?;
+    piece(x, sink, printed, last).await?;
+    if last {
+        x.response.body_sent = true;
+        return sink.end(x, None).await;
+    }
+    sink.flush(x).await
+}
+
+/// What a head needs that nobody has completed yet.
+async fn finish_head(gate: &Gate, x: &mut Exchange) -> Result<()> {
+    if x.response.status == 0 {
+        x.response.status = 200;
+    }
+    if !is_bodiless(x) && x.response.fields.get("content-type").is_none() {
+        // A constant of ours; always valid.
+        let _ = x.response.fields.set("Content-Type", "text/plain; charset=utf-8");
+    }
+    x.response.origin = Origin::Gateway;
+    x.response.head_fixed = false;
+    decorate(gate, x);
+    phase::header_filter(x).await
+}
+
+/// Sends what follows the pieces that have left before.
+///
+/// # Errors
+///
+/// As [`send`].
+pub(super) async fn rest<S: Sink>(x: &mut Exchange, body: Body, sink: &mut S) -> Result<()> {
+    let bodiless = is_bodiless(x);
+    sink.head(x, bodiless).await?;
+    if x.response.body_sent {
+        return Ok(());
+    }
+    let data = match body {
+        Body::Full(data) => data,
+        _ => Bytes::new(),
+    };
+    piece(x, sink, data, true).await?;
+    sink.end(x, None).await
+}
+
+async fn piece<S: Sink>(x: &mut Exchange, sink: &mut S, data: Bytes, eof: bool) -> Result<()> {
+    if data.is_empty() && !eof {
+        return Ok(());
+    }
+    let data = if phase::filters_body(x) {
+        x.chunk.data = data;
+        x.chunk.eof = eof;
+        phase::body_filter(x).await?;
+        std::mem::take(&mut x.chunk.data)
+    } else {
+        data
+    };
+    if data.is_empty() { Ok(()) } else { pace::data(x, sink, data).await }
+}
