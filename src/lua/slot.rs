@@ -20,6 +20,8 @@ pub(crate) struct Slot {
     pub(crate) plan: Option<Rc<Plan>>,
     /// The plan after the consumer's plugins joined.
     pub(crate) merged: Option<Rc<Plan>>,
+    /// Requests inside of it that are about to be asked.
+    pub(crate) asks: Vec<Box<Exchange>>,
     /// Its sockets: closed with it.
     pub(crate) sockets: Owner,
     /// The VM it runs on, also when a newer one serves by now. Dropped last.

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::content;
 use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Exchange, Frame, Origin},
@@ -48,8 +49,14 @@ pub(super) async fn send<S: Sink>(
     sink: &mut S,
 ) -> Result<()> {
     decorate(gate, x);
+    if x.inner.is_some() {
+        content::set_headers(x);
+    }
     if phase::header_filter(x).await.is_err() {
         body = plugin_failed(gate, x);
+    }
+    if x.inner.is_some() {
+        content::add_headers(x);
     }
     let bodiless = is_bodiless(x);
     if bodiless {

@@ -281,13 +281,15 @@ const SHOWN: &[&str] = &[
     "body_bytes_sent",
     "bytes_sent",
     "query_string",
+    "limit_rate",
+    "limit_rate_after",
 ];
 
 fn set(_: &mut Reader, block: &mut Block, line: &Line<'_>) -> Result<(), String> {
     let name = variable(line.arg(0))?;
     let derived = ["http_", "arg_", "cookie_", "sent_http_", "upstream_http_", "upstream_cookie_"];
     if SHOWN.contains(&&*name) || derived.iter().any(|prefix| name.starts_with(prefix)) {
-        return Err(format!("the duplicate \"{name}\" variable: it shows the request"));
+        return Err(format!("the variable \"{name}\" cannot be set"));
     }
     block.scope.rules.push(Rule::Set(name, Template::parse(line.arg(1))?));
     Ok(())
@@ -418,6 +420,18 @@ fn proxy_set_header(_: &mut Reader, block: &mut Block, line: &Line<'_>) -> Resul
         name if name.eq_ignore_ascii_case("connection") && line.arg(1).is_empty() => return Ok(()),
         name => header_name(name)?,
     };
+    // The gateway writes these itself.
+    let own = [
+        ("x-real-ip", "$remote_addr"),
+        ("x-forwarded-for", "$proxy_add_x_forwarded_for"),
+        ("content-length", ""),
+        ("expect", ""),
+    ];
+    match own.iter().find(|(own, _)| name.eq_ignore_ascii_case(own)) {
+        Some((_, value)) if *value == line.arg(1) && !value.is_empty() => return Ok(()),
+        Some(_) => return Err(format!("the gateway writes the header \"{name}\" itself")),
+        None => {}
+    }
     block.scope.proxy_headers.push((name, header_value(line.arg(1))?));
     Ok(())
 }

@@ -11,6 +11,7 @@ mod model;
 mod pattern;
 mod reader;
 mod server;
+mod sites;
 mod template;
 
 pub use model::{
@@ -18,6 +19,7 @@ pub use model::{
     Server, ServerName, SetHeader, Snippets, Source,
 };
 pub use pattern::{Captured, Pattern};
+pub use sites::{Site, Sites, Spot};
 pub use template::{Piece, Template};
 
 /// The keys of `nginx_config` that hold snippets.

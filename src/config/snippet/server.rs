@@ -180,7 +180,10 @@ pub(super) fn proxy_pass(_: &mut Reader, block: &mut Block, line: &Line<'_>) -> 
     let (host, port) = authority_of(authority, https)
         .ok_or_else(|| format!("invalid host or port in \"{text}\""))?;
     let plain = |c: char| c.is_ascii_graphic() && c != '#';
-    if !uri.chars().all(plain) || uri.starts_with('?') {
+    if uri.contains('?') {
+        return Err("\"proxy_pass\" with arguments is not supported".to_owned());
+    }
+    if !uri.chars().all(plain) {
         return Err(format!("invalid path in \"{text}\""));
     }
     let by_path = matches!(block.matches, Some(Match::Exact(_) | Match::Prefix { .. }));

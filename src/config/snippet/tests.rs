@@ -118,8 +118,8 @@ fn words_are_read_as_nginx_reads_them() {
     refused(SERVER, "set $a ${b;", "1: the closing bracket in a variable is missing");
     refused(SERVER, "set $a ${};", "1: invalid variable name");
     refused(SERVER, "set a b;", "1: invalid variable name \"a\"");
-    refused(SERVER, "set $uri /x;", "1: the duplicate \"uri\" variable: it shows the request");
-    refused(SERVER, "set $http_x y;", "1: the duplicate \"http_x\" variable: it shows the request");
+    refused(SERVER, "set $uri /x;", "1: the variable \"uri\" cannot be set");
+    refused(SERVER, "set $http_x y;", "1: the variable \"http_x\" cannot be set");
 }
 
 #[test]
