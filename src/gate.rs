@@ -21,6 +21,7 @@ use crate::{
         merge::{self, UpstreamSource},
         route::Route,
         runs::{Matched, Runs},
+        snippet::Sites,
     },
     error::Result,
     exchange::Exchange,
@@ -91,6 +92,8 @@ impl Remembered {
 pub struct Gate {
     /// Number of the worker.
     pub worker: usize,
+    /// The servers and locations of snippets, if there are any besides the routes.
+    pub sites: Option<Sites>,
     /// config.yaml.
     pub local: RefCell<Rc<Local>>,
     /// Who the client is behind a proxy.
@@ -141,6 +144,8 @@ pub struct Parts {
     pub worker: usize,
     /// config.yaml.
     pub local: Rc<Local>,
+    /// What its snippets say of servers and locations.
+    pub sites: Option<Sites>,
     /// Objects and router.
     pub live: Arc<Live>,
     /// The VM.
@@ -168,6 +173,7 @@ impl Gate {
         let client_addr = ClientAddr::new(&parts.local).unwrap_or_default();
         Self {
             worker: parts.worker,
+            sites: parts.sites,
             client_addr: RefCell::new(Rc::new(client_addr)),
             local: RefCell::new(parts.local),
             live: RefCell::new(Rc::new(parts.live)),

@@ -29,7 +29,7 @@ use crate::{
         listener::{self, Peers},
     },
     balance,
-    config::{Local, local},
+    config::{Local, local, snippet::Sites},
     gate::{Gate, Parts},
     http1::HeadLimits,
     limits::LUA_STACK_BYTES,
@@ -49,6 +49,7 @@ use crate::{
         pace::Pace,
     },
     parse::client_addr::ClientAddr,
+    pipeline::inside::Asked,
     shared::counts::Counts,
     upstream::{
         Client,
@@ -254,10 +255,18 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
             return;
         }
     };
+    let sites = match Sites::of(&common.local) {
+        Ok(sites) => sites,
+        Err(reason) => {
+            let _ = own.ready.send(Err(reason));
+            return;
+        }
+    };
     h1::set_send_timeout(common.local.send_timeout);
     let gate = Rc::new(Gate::new(Parts {
         worker: own.number,
         local: Rc::new((*common.local).clone()),
+        sites,
         live: Arc::clone(&common.live),
         vm,
         client: Client {
@@ -272,6 +281,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         temp_dir: Rc::clone(&env.temp_dir),
     }));
     watch_errors(&gate, &env, &common);
+    *env.inside.borrow_mut() = Some(Rc::new(Asked::new(&gate)));
     let mut worker = Worker { gate, env, prepared: Rc::default() };
     let (stop, stopped) = watch::channel(false);
     let peers = Rc::new(own.peers);
@@ -354,6 +364,10 @@ async fn load(env: &Rc<Env>, code: &Code, pace: &Pace) -> Result<Vm, String> {
         }
     }
     vm.order();
+    if let Err(reason) = vm.begin_worker().await {
+        vm.end_timers();
+        return Err(reason);
+    }
     let mut started: Vec<Arc<str>> = Vec::new();
     for plugin in vm.loaded.clone() {
         pace.step().await;

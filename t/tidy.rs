@@ -100,7 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "worker",
         &[
             "accept", "balance", "config", "gate", "http1", "limits", "live", "log", "lua",
-            "parse", "shared", "upstream",
+            "parse", "pipeline", "shared", "upstream",
         ],
     ),
     (

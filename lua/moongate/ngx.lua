@@ -5,13 +5,13 @@
 -- @module moongate.ngx
 local const = require("moongate.api.const")
 local host = require("moongate.host")
+local location = require("moongate.api.location")
 local logging = require("moongate.logging")
 local req = require("moongate.api.req")
 local resp = require("moongate.api.resp")
 local needs_access = require("moongate.api.context").needs_access
 local socket = require("moongate.socket")
 local text = require("moongate.api.text")
-local unsupported = require("moongate.unsupported")
 
 local emit = logging.emit
 local error = error
@@ -41,9 +41,9 @@ local ngx = {
     req = req,
     resp = { get_headers = resp.get_headers },
     get_phase = host.phase,
-    exec = unsupported.raise("ngx.exec"),
+    exec = location.exec,
     run_worker_thread = require("moongate.aside").run,
-    location = unsupported.fill({}, "ngx.location.", { "capture", "capture_multi" }),
+    location = { capture = location.capture, capture_multi = location.capture_multi },
 }
 
 for name, value in pairs(const) do
@@ -109,18 +109,19 @@ local function bad_name()
 end
 
 
--- Captures of a location's regular expression: no route has one.
-local function no_capture(name)
+-- Captures of a location's regular expression, or of the last `rewrite`: no route has one.
+local function capture(name)
     if type(name) ~= "number" then
         bad_name()
     end
+    return host.var_capture(name)
 end
 
 
 ngx.var = setmetatable({}, {
     __index = function(_, name)
         if type(name) ~= "string" then
-            return no_capture(name)
+            return capture(name)
         end
         return var_get(name)
     end,
@@ -249,7 +250,8 @@ local getters = {
     status = host.resp_status,
     headers_sent = host.headers_sent,
     is_subrequest = function()
-        return false
+        local _, inside = host.req_place()
+        return inside
     end,
 }
 

@@ -18,6 +18,7 @@ use super::{
     Problem, Severity, defaults,
     env::{self, Env},
     keys, settings,
+    snippet::{self, Snippets},
     yaml::{self, DocumentLimits},
 };
 
@@ -219,6 +220,8 @@ pub struct Local {
     pub extra_lua_path: Vec<String>,
     pub extra_lua_cpath: Vec<String>,
     pub lua_module_hook: Option<String>,
+    /// What the snippets say, if they say anything.
+    pub snippets: Option<Arc<Snippets>>,
     pub plugins: Vec<String>,
     pub plugin_attr: Arc<Value>,
     pub data_encryption: Arc<Value>,
@@ -308,7 +311,7 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
     let document =
         yaml::parse(text, &limits, limits.levels_max).map_err(|error| vec![error.into_in(file)])?;
     let mut tree = defaults::tree().map_err(|error| vec![error.into_in("defaults")])?;
-    let mut problems = Problems { file, lines: &document.lines, list: Vec::new() };
+    let mut problems = Problems { file, text, lines: &document.lines, list: Vec::new() };
     let mut user = document.value;
     env::tree(&mut user, env, &mut |path, text| problems.add(Severity::Error, path, text));
     match user {
@@ -341,22 +344,45 @@ pub fn restart_keys(old: &Local, new: &Local) -> Vec<String> {
 /// Collects what is wrong, with the line of the key or of its nearest parent.
 pub(super) struct Problems<'f> {
     file: &'f str,
+    text: &'f str,
     lines: &'f HashMap<String, usize>,
     list: Vec<Problem>,
 }
 
 impl Problems<'_> {
     pub(super) fn add(&mut self, severity: Severity, path: &str, message: String) {
+        self.add_at(severity, self.line(path), message);
+    }
+
+    /// What is wrong with a snippet.
+    pub(super) fn add_wrong(&mut self, wrong: &snippet::Wrong) {
+        let path = format!("nginx_config.{}", wrong.key);
+        let key = self.line(&path);
+        // Below a key that ends in `|` the lines of the file are those of the snippet.
+        let begin = |line: usize| self.text.lines().nth(line.saturating_sub(1));
+        let literal = key.and_then(begin).is_some_and(|line| {
+            line.trim_end()
+                .trim_end_matches(['-', '+'])
+                .trim_end_matches(char::is_numeric)
+                .ends_with('|')
+        });
+        let line = key.map(|key| if literal { key + wrong.line } else { key });
+        let message = format!("{path}:{}: {}", wrong.line, wrong.message);
+        self.add_at(Severity::Error, line, message);
+    }
+
+    /// The line of the key, or of its nearest parent.
+    fn line(&self, path: &str) -> Option<usize> {
         let mut path = path;
-        let line = loop {
+        loop {
             if let Some(line) = self.lines.get(path) {
-                break Some(*line);
+                return Some(*line);
             }
-            match path.rsplit_once('.') {
-                Some((parent, _)) => path = parent,
-                None => break None,
-            }
-        };
+            (path, _) = path.rsplit_once('.')?;
+        }
+    }
+
+    fn add_at(&mut self, severity: Severity, line: Option<usize>, message: String) {
         let file = self.file.to_owned();
         self.list.push(Problem { severity, file, line, object: None, message });
     }

@@ -4,6 +4,7 @@
 //! * [`source`] brings objects (routes, services, ...) as raw documents; [`raw`] splits them.
 //! * [`check`] turns raw objects into typed ones; what is wrong is refused by id.
 //! * [`snapshot`] is what all workers read: collections with structural sharing.
+//! * [`snippet`] is the part of nginx's language that `nginx_config.*_snippet` may hold.
 //! * [`merge`] lays route, plugin_config, service and consumer over each other.
 //!
 //! Nothing here does network I/O or knows Lua; plugins are checked through a trait.
@@ -26,6 +27,7 @@ pub mod schema;
 pub mod service;
 mod settings;
 pub mod snapshot;
+pub mod snippet;
 pub mod source;
 mod units;
 pub mod upstream;

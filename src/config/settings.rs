@@ -15,6 +15,7 @@ use super::{
         AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, PluginMissing,
         Problems, Reload, RouterKind, Watchdog, WorkerCount,
     },
+    snippet::{self, Snippets},
     units,
     yaml::DocumentLimits,
 };
@@ -23,6 +24,8 @@ use super::{
 pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
     let raw = Arc::new(tree);
     let mut from = Reader { tree: &raw, problems };
+    let snippets = snippets(&mut from);
+    let said = snippets.as_deref();
     Local {
         node_listen: node_listen(&mut from),
         workers: workers(&mut from),
@@ -62,17 +65,18 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         control: control(&mut from),
         admin: from.address("deployment.admin.admin_listen", Ipv4Addr::UNSPECIFIED, 9180),
         trusted_addresses: from.addresses("apisix.trusted_addresses"),
-        dns_resolver: from.texts("apisix.dns_resolver"),
+        dns_resolver: dns_resolver(&mut from, said),
         dns_resolver_valid: dns_valid(&mut from),
         resolver_timeout: from.time("apisix.resolver_timeout"),
         enable_resolv_search_opt: from.flag("apisix.enable_resolv_search_opt"),
-        extra_lua_path: from.templates("apisix.extra_lua_path"),
-        extra_lua_cpath: from.templates("apisix.extra_lua_cpath"),
+        extra_lua_path: from.templates("apisix.extra_lua_path", said.map(|s| &s.lua_path)),
+        extra_lua_cpath: from.templates("apisix.extra_lua_cpath", said.map(|s| &s.lua_cpath)),
         lua_module_hook: hook(&mut from),
+        snippets: snippets.clone(),
         plugins: from.texts("plugins"),
         plugin_attr: from.subtree("plugin_attr"),
         data_encryption: from.subtree("apisix.data_encryption"),
-        shared_dicts: shared_dicts(&mut from),
+        shared_dicts: shared_dicts(&mut from, said),
         standalone: standalone(&mut from),
         plugin_missing: plugin_missing(&mut from, "moongate.plugin_missing"),
         plugin_missing_by_name: missing_by_name(&mut from),
@@ -187,9 +191,11 @@ impl<'r> Reader<'r, '_> {
         (ip, self.port(&format!("{path}.port"), port))
     }
 
-    fn templates(&mut self, path: &str) -> Vec<String> {
+    /// Templates of a path, then `more` of them.
+    fn templates(&mut self, path: &str, more: Option<&Vec<String>>) -> Vec<String> {
         let text = if self.get(path).is_some() { self.text(path) } else { String::new() };
-        text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        let own = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+        own.map(str::to_owned).chain(more.into_iter().flatten().cloned()).collect()
     }
 
     fn ip(&mut self, path: &str, default: IpAddr) -> IpAddr {
@@ -386,7 +392,43 @@ fn hook(from: &mut Reader<'_, '_>) -> Option<String> {
     from.read("apisix.lua_module_hook", "a module name", read)
 }
 
-fn shared_dicts(from: &mut Reader<'_, '_>) -> BTreeMap<String, u64> {
+/// What the snippets say; what is wrong in them keeps the process from starting.
+fn snippets(from: &mut Reader<'_, '_>) -> Option<Arc<Snippets>> {
+    let paths = snippet::KEYS.map(|key| (key, format!("nginx_config.{key}")));
+    for (_, path) in &paths {
+        if from.get(path).is_some_and(|value| !value.is_string()) {
+            from.wrong(path, "text");
+        }
+    }
+    let text = |key: &str| {
+        let path = paths.iter().find(|(known, _)| *known == key).map(|(_, path)| path)?;
+        from.get(path)?.as_str()
+    };
+    match snippet::read(|key| text(key).unwrap_or_default()) {
+        Ok(snippets) => snippets.map(Arc::new),
+        Err(wrongs) => {
+            wrongs.iter().for_each(|wrong| from.problems.add_wrong(wrong));
+            None
+        }
+    }
+}
+
+/// `apisix.dns_resolver`, or the one `resolver` of the snippets.
+fn dns_resolver(from: &mut Reader<'_, '_>, snippets: Option<&Snippets>) -> Vec<String> {
+    const PATH: &str = "apisix.dns_resolver";
+    let own = from.texts(PATH);
+    let Some((servers, place)) = snippets.and_then(|snippets| snippets.resolver.as_ref()) else {
+        return own;
+    };
+    if !own.is_empty() && own != *servers {
+        let message = format!("\"resolver\" asks others than {PATH}: there is one list for all");
+        let wrong = snippet::Wrong { key: place.key, line: place.line, message };
+        from.problems.add_wrong(&wrong);
+    }
+    servers.clone()
+}
+
+fn shared_dicts(from: &mut Reader<'_, '_>, snippets: Option<&Snippets>) -> BTreeMap<String, u64> {
     let mut dicts = BTreeMap::new();
     for path in [
         "nginx_config.meta.lua_shared_dict",
@@ -401,6 +443,7 @@ fn shared_dicts(from: &mut Reader<'_, '_>) -> BTreeMap<String, u64> {
             }
         }
     }
+    dicts.extend(snippets.into_iter().flat_map(|snippets| snippets.dicts.iter().cloned()));
     // One plugin asks for its dict by another name than the key that sizes it.
     if let Some(size) = dicts.get("cas-auth").copied() {
         dicts.entry("cas_sessions".into()).or_insert(size);

@@ -19,6 +19,7 @@ use crate::{
     config::{
         Local, Snapshot, env, local,
         local::{Format, RouterKind, WorkerCount},
+        snippet::Sites,
         source::reader::Reader,
     },
     live::Live,
@@ -110,6 +111,8 @@ fn settings(prefix: &Path, local: &Local) -> Settings {
         running_timers_max: local.max_running_timers,
         body_memory_bytes_max: 64 << 20,
         prefix: prefix.to_path_buf(),
+        snippets: local.snippets.clone(),
+        module_hook: local.lua_module_hook.clone(),
     }
 }
 
@@ -137,6 +140,7 @@ pub fn checking_plugins(
             local.plugins.push(name.clone());
         }
     }
+    Sites::of(&local)?;
     let local = Arc::new(local);
     let (events, _) = mpsc::channel();
     let mut common = common(options, &local, 1, writer::LogFile::off(), &events);
@@ -327,13 +331,17 @@ fn listen(
 ) -> Result<Vec<Vec<std::net::TcpListener>>, String> {
     let mut all: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut seen = BTreeSet::new();
-    for listen in &local.node_listen {
-        let addr = SocketAddr::new(listen.ip, listen.port);
+    let own = local.node_listen.iter();
+    let own = own.map(|listen| (SocketAddr::new(listen.ip, listen.port), listen.optional));
+    // What snippets add to the clients' ports.
+    let sites = Sites::of(local)?;
+    let more = sites.iter().flat_map(Sites::listens).map(|addr| (addr, false));
+    for (addr, optional) in own.chain(more) {
         if !seen.insert(addr) {
             continue;
         }
         if !takeover && let Err(error) = listener::probe(addr, false) {
-            if listen.optional {
+            if optional {
                 continue;
             }
             return Err(taken(addr, &error));
@@ -341,7 +349,7 @@ fn listen(
         for sockets in &mut all {
             match listener::listen(addr) {
                 Ok(socket) => sockets.push(socket),
-                Err(_) if listen.optional => {}
+                Err(_) if optional => {}
                 Err(error) => return Err(taken(addr, &error)),
             }
         }

@@ -4,6 +4,7 @@
 //! write its typed fields; Lua sees them through `vars` and the host functions.
 
 pub mod body;
+pub mod inner;
 pub mod vars;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 
 pub use body::{Body, Frame, RequestBody, Source};
 use bytes::BytesMut;
+pub use inner::{Inner, Inside, Jump, Told};
 
 use crate::{
     clock,
@@ -293,6 +295,8 @@ pub struct Exchange {
     pub peer: Option<Rc<dyn Peer>>,
     /// Signatures that plugins look at.
     pub claims: Claims,
+    /// What is known of it in a location of a snippet.
+    pub inner: Option<Box<Inner>>,
     /// Whether the wait for the upstream's head has begun.
     pub waits: bool,
     /// When the last wait ended: the time of everything that follows without waiting.
@@ -452,6 +456,7 @@ impl Default for Exchange {
             refused_routes: Vec::new(),
             peer: None,
             claims: Claims::default(),
+            inner: None,
             waits: false,
             now: clock::now(),
             ended: None,
@@ -488,7 +493,16 @@ impl Exchange {
         self.client_gone = false;
         self.refused_routes.clear();
         self.peer = None;
+        self.inner = None;
         self.waits = false;
+    }
+
+    /// Forgets the route, and what it made of the request for its upstream.
+    pub fn forget_route(&mut self) {
+        self.matched = None;
+        self.params.clear();
+        self.refused_routes.clear();
+        self.reset_upstream();
     }
 
     /// How long the request took, or takes up to now.

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What a VM loads first, in steps of a fraction of a millisecond.
-const BOOT: [&str; 8] = [
+const BOOT: [&str; 9] = [
     "moongate.boot",
     "apisix.core",
     "apisix.schema_def",
@@ -25,10 +25,12 @@ const BOOT: [&str; 8] = [
     "moongate.registry",
     "moongate.plugins",
     "moongate.runner",
+    "moongate.content",
 ];
 
-const ENTRIES: [(&str, &[&str]); 3] = [
+const ENTRIES: [(&str, &[&str]); 4] = [
     ("moongate.aside", &["serve"]),
+    ("moongate.content", &["location", "env"]),
     ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
     (
         "moongate.runner",
@@ -104,7 +106,12 @@ fn entries(core: &Core) -> mlua::Result<HashMap<&'static str, Ref>> {
     Ok(entries)
 }
 
-async fn require(core: &Rc<Core>, module: &str) -> Result<(), String> {
+/// Requires `module`.
+///
+/// # Errors
+///
+/// What it raised.
+pub(super) async fn require(core: &Rc<Core>, module: &str) -> Result<(), String> {
     let require: mlua::Function =
         core.lua().globals().get("require").map_err(|error| error.to_string())?;
     let require = core.keep(require).map_err(|error| error.to_string())?;

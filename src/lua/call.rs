@@ -23,6 +23,12 @@ use std::sync::Arc;
 pub enum Call {
     /// `rewrite` and `access`.
     Access,
+    /// `rewrite_by_lua` of a location.
+    InRewrite,
+    /// `access_by_lua` of a location.
+    InAccess,
+    /// `content_by_lua` of a location.
+    InContent,
     /// `before_proxy`.
     BeforeProxy,
     /// `balancer`.
@@ -38,7 +44,9 @@ pub enum Call {
 impl Call {
     fn phase(self) -> Phase {
         match self {
-            Self::Access | Self::BeforeProxy => Phase::Access,
+            Self::InRewrite => Phase::Rewrite,
+            Self::Access | Self::BeforeProxy | Self::InAccess => Phase::Access,
+            Self::InContent => Phase::Content,
             Self::Balancer => Phase::Balancer,
             Self::HeaderFilter => Phase::HeaderFilter,
             Self::BodyFilter => Phase::BodyFilter,
@@ -48,7 +56,9 @@ impl Call {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Access => "access",
+            Self::InRewrite => "rewrite",
+            Self::Access | Self::InAccess => "access",
+            Self::InContent => "content",
             Self::BeforeProxy => "before_proxy",
             Self::Balancer => "balancer",
             Self::HeaderFilter => "header_filter",
@@ -70,7 +80,11 @@ impl Call {
     fn entry(self) -> &'static str {
         match self {
             Self::Access => "access",
-            Self::BeforeProxy | Self::Balancer => "proxy_phase",
+            Self::BeforeProxy
+            | Self::Balancer
+            | Self::InRewrite
+            | Self::InAccess
+            | Self::InContent => "proxy_phase",
             Self::HeaderFilter | Self::Log => "filter_phase",
             Self::BodyFilter => "body_phase",
         }
@@ -231,7 +245,9 @@ impl Vm {
         match call {
             Call::Access => {
                 push_plans(&co, x);
-                if let Some(spare) = self.core.take_spare_ctx() {
+                // A location that the request passed on its way may have made one.
+                let used = slot::of(x).ctx.take();
+                if let Some(spare) = used.or_else(|| self.core.take_spare_ctx()) {
                     co.push_ref(&spare);
                     slot::of(x).ctx = Some(spare);
                 }

@@ -13,8 +13,8 @@ use super::breaker::Limits;
 use super::host::socket::Network;
 use crate::shared::redis::Clients as RedisClients;
 use crate::{
-    config::Snapshot,
-    exchange::{Exchange, vars},
+    config::{Snapshot, snippet::Snippets},
+    exchange::{Exchange, Inside, vars},
     log::{
         error_log::{self, Level},
         rotate::RotateOptions,
@@ -46,6 +46,10 @@ pub struct Settings {
     pub body_memory_bytes_max: usize,
     /// The prefix: holds `conf/`, `logs/`, `plugins/`.
     pub prefix: PathBuf,
+    /// The snippets of config.yaml.
+    pub snippets: Option<Arc<Snippets>>,
+    /// `apisix.lua_module_hook`: required before any plugin.
+    pub module_hook: Option<String>,
 }
 
 /// An uncaught error of a plugin.
@@ -109,6 +113,8 @@ pub(crate) struct Env {
     pub(crate) network: Network,
     /// Called for an uncaught error outside of a request.
     pub(crate) on_error: RefCell<Option<OnError>>,
+    /// Answers requests that Lua makes inside of others.
+    pub(crate) inside: RefCell<Option<Rc<dyn Inside>>>,
 }
 
 impl Env {
@@ -135,6 +141,7 @@ impl Env {
             resolver,
             network: Network::default(),
             on_error: RefCell::default(),
+            inside: RefCell::default(),
         })
     }
 

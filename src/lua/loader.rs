@@ -156,6 +156,15 @@ impl Generation {
         Ok(None)
     }
 
+    /// A file that is no module.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generation::find`].
+    pub fn file(&self, path: &Path) -> Result<Option<Source>, String> {
+        self.read(path)
+    }
+
     fn read(&self, path: &Path) -> Result<Option<Source>, String> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = files.get(path) {

@@ -11,6 +11,7 @@ mod boot;
 pub mod breaker;
 mod call;
 mod clean;
+mod content;
 mod core;
 pub mod env;
 mod filter;

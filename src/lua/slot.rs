@@ -22,6 +22,8 @@ pub(crate) struct Slot {
     pub(crate) merged: Option<Rc<Plan>>,
     /// Whether it has a function for the client's going away.
     pub(crate) on_abort: bool,
+    /// Requests inside of it that are about to be asked.
+    pub(crate) asks: Vec<Box<Exchange>>,
     /// Its sockets: closed with it.
     pub(crate) sockets: Owner,
     /// The VM it runs on, also when a newer one serves by now. Dropped last.

@@ -11,6 +11,7 @@ use foldhash::HashMap;
 use super::{
     api, boot,
     breaker::Breaker,
+    content::Codes,
     core::Core,
     env::Env,
     filter::Filters,
@@ -49,6 +50,12 @@ impl Phases {
     pub const BODY_FILTER: Self = Self(0b11 << 5);
     /// `log`.
     pub const LOG: Self = Self(1 << 7);
+
+    /// These and `more`.
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
 
     /// Whether any phase of `wanted` has something to run.
     #[must_use]
@@ -103,6 +110,7 @@ pub struct Vm {
     globals: RefCell<Option<Cached<Runs, Rc<GlobalPlan>>>>,
     confs: RefCell<HashMap<u64, Cached<PluginConf, Ref>>>,
     pub(super) filters: Filters,
+    pub(super) codes: Codes,
     entries: HashMap<&'static str, Ref>,
     /// Plugins that loaded.
     pub loaded: Vec<Loaded>,
@@ -135,6 +143,7 @@ impl Vm {
             globals: RefCell::default(),
             confs: RefCell::default(),
             filters: Filters::default(),
+            codes: Codes::default(),
             entries: HashMap::default(),
             loaded: Vec::new(),
             broken: Vec::new(),
@@ -145,6 +154,7 @@ impl Vm {
             generation,
         };
         vm.entries = boot::load(&vm.core, &vm.generation, pace).await?;
+        vm.begin().await?;
         Ok(vm)
     }
 

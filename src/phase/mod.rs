@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use crate::{
+    config::snippet::Spot,
     error::{Kind, Result},
     exchange::{Exchange, Origin},
     lua::{Call, Ended, Phases, Plan, Vm},
@@ -18,6 +19,94 @@ pub enum Verdict {
     Next,
     /// The response is made: status, fields and `printed` are set.
     Answer,
+    /// The request goes on elsewhere: `x.inner` says where.
+    Jump,
+}
+
+/// What a content handler made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// What it printed is the body, also if that is nothing.
+    Text,
+    /// It ended with a status and no text.
+    Page,
+    /// The request goes on elsewhere.
+    Jump,
+}
+
+/// Binds the request, which holds a VM, to what runs in a location.
+///
+/// # Errors
+///
+/// [`Kind::PluginUnavailable`] while its code is suspended, [`Kind::Plugin`] when Lua has no room.
+pub fn bind_location(vm: &Rc<Vm>, x: &mut Exchange, spot: &Rc<Spot>) -> Result<()> {
+    let plan = vm.location(spot).map_err(|why| {
+        let level = crate::log::error_log::Level::Error;
+        crate::lua::log_line(level, x, &format!("[lua] no plan for a location: {why}"));
+        crate::error::Error::from(Kind::Plugin)
+    })?;
+    let Some(plan) = plan else {
+        Vm::unbind(x);
+        return Ok(());
+    };
+    let usable = plan.usable();
+    vm.attach(x, plan);
+    usable.map_err(|code| {
+        let level = crate::log::error_log::Level::Error;
+        crate::lua::log_line(level, x, &format!("{code}: answering 503"));
+        Kind::PluginUnavailable.into()
+    })
+}
+
+/// Runs `rewrite_by_lua` of the location that `x` is bound to.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when it raised.
+pub async fn location_rewrite(x: &mut Exchange) -> Result<Verdict> {
+    location(x, Call::InRewrite).await
+}
+
+/// Runs `access_by_lua` of the location that `x` is bound to.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when it raised.
+pub async fn location_access(x: &mut Exchange) -> Result<Verdict> {
+    location(x, Call::InAccess).await
+}
+
+async fn location(x: &mut Exchange, call: Call) -> Result<Verdict> {
+    let Some((vm, plan)) = Vm::attached(x) else { return Ok(Verdict::Next) };
+    match vm.call(&plan, call, x).await {
+        Ended::Returned => Ok(said(x)),
+        Ended::Exited(code) => exited(x, code),
+        Ended::Failed => Err(Kind::Plugin.into()),
+    }
+}
+
+/// Runs `content_by_lua` of the location that `x` is bound to.
+///
+/// # Errors
+///
+/// [`Kind::Plugin`] when it raised.
+pub async fn content(x: &mut Exchange) -> Result<Said> {
+    let Some((vm, plan)) = Vm::attached(x) else { return Err(Kind::Plugin.into()) };
+    let verdict = match vm.call(&plan, Call::InContent, x).await {
+        Ended::Returned => Verdict::Next,
+        Ended::Exited(code) => exited(x, code)?,
+        Ended::Failed => return Err(Kind::Plugin.into()),
+    };
+    let exits = verdict == Verdict::Answer;
+    if verdict == Verdict::Jump {
+        return Ok(Said::Jump);
+    }
+    if x.response.status == 0 {
+        x.response.status = 200;
+    }
+    made(x);
+    let page = exits && x.response.printed.is_empty() && x.response.status >= 300;
+    Ok(if page { Said::Page } else { Said::Text })
 }
 
 /// Binds the request to `vm` and finds out what runs for it.
@@ -71,7 +160,13 @@ pub async fn access(x: &mut Exchange) -> Result<Verdict> {
 ///
 /// [`Kind::Plugin`] when a plugin raised.
 pub async fn before_proxy(x: &mut Exchange) -> Result<Verdict> {
-    run(x, Phases::BEFORE_PROXY, Call::BeforeProxy).await
+    let verdict = run(x, Phases::BEFORE_PROXY, Call::BeforeProxy).await?;
+    if verdict == Verdict::Jump {
+        let level = crate::log::error_log::Level::Error;
+        crate::lua::log_line(level, x, "[lua] ngx.exec in before_proxy: the request has its place");
+        return Err(Kind::Plugin.into());
+    }
+    Ok(verdict)
 }
 
 /// Runs `balancer`, once for every try.
@@ -152,6 +247,9 @@ fn made(x: &mut Exchange) {
 
 /// `ngx.exit(code)`, as OpenResty has it: 0 ends the phase, a status ends the request.
 fn exited(x: &mut Exchange, code: i32) -> Result<Verdict> {
+    if x.inner.as_ref().is_some_and(|inner| inner.jump.is_some()) {
+        return Ok(Verdict::Jump);
+    }
     if is_on_its_way(x) {
         return if code < 0 { Err(Kind::Plugin.into()) } else { Ok(Verdict::Answer) };
     }

@@ -3,9 +3,12 @@
 //! [`serve`] makes the response and sends it; `answer` is the way from the plugins to the
 //! upstream's first byte. Drivers call `serve` with a [`Sink`] that writes to their client.
 
+mod content;
+pub mod inside;
 mod pace;
 mod proxy;
 mod respond;
+mod rules;
 pub mod stream;
 pub mod target;
 
@@ -21,7 +24,7 @@ use crate::{
     exchange::{Body, Exchange, Origin, vars},
     gate::Gate,
     log::error_log::Level,
-    lua::log_line,
+    lua::{Vm, log_line},
     phase::{self, Verdict},
     rescue,
     route::{self, Query},
@@ -59,6 +62,11 @@ pub async fn serve<S: Sink>(gate: &Rc<Gate>, x: &mut Exchange, sink: &mut S) -> 
         broken => return broke_off(gate, x, broken.err()).await,
     };
     match made {
+        // nginx's own status: the connection is closed without an answer.
+        Made::Body(_) if x.inner.is_some() && x.response.status == 444 => {
+            finish(gate, x).await;
+            After::Broken
+        }
         Made::Body(body) => {
             let sent = respond::send(gate, x, body, sink).await;
             if sent.is_err() && !x.client_gone {
@@ -107,7 +115,9 @@ pub async fn finish(gate: &Rc<Gate>, x: &mut Exchange) {
         attempt.response_time = Some(ended.duration_since(attempt.started));
     }
     phase::log(x).await;
-    gate.access.borrow_mut().write(x);
+    if x.inner.as_ref().is_none_or(|inner| inner.is_logged()) {
+        gate.access.borrow_mut().write(x);
+    }
 }
 
 fn rescue(x: &mut Exchange, error: &Error) -> Body {
@@ -133,16 +143,33 @@ fn tell(x: &mut Exchange, error: &Error) {
 /// From the plugins to the upstream's first byte.
 async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
     gate.bind(x);
-    let mut vm = gate.vms.serving();
+    if gate.sites.is_some() {
+        return Box::pin(content::answer(gate, x)).await;
+    }
+    match routed(gate, x).await? {
+        Some(made) => Ok(made),
+        None => Box::pin(content::jump(gate, x)).await,
+    }
+}
+
+/// The same for a request to the routes; `None` if a plugin sent it elsewhere.
+async fn routed(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Option<Made>> {
+    let held = x.inner.as_ref().and_then(|_| Vm::of(x));
+    let fresh = held.is_none();
+    let mut vm = held.unwrap_or_else(|| gate.vms.serving());
     let found = find_route(gate, &vm, x);
     if found.is_ok() || x.globals.is_some() {
-        vm = gate.vms.for_request(vm, x);
+        if fresh {
+            vm = gate.vms.for_request(vm, x);
+        }
         phase::bind(&vm, x)?;
-        if phase::access(x).await? == Verdict::Answer {
-            return Ok(Made::Body(answered(x)));
+        match phase::access(x).await? {
+            Verdict::Next => {}
+            Verdict::Answer => return Ok(Some(Made::Body(answered(x)))),
+            Verdict::Jump => return Ok(None),
         }
     }
-    proxy::send(gate, x, found?).await
+    proxy::send(gate, x, found?).await.map(Some)
 }
 
 /// The body of a response that a plugin made.
@@ -179,11 +206,7 @@ impl route::expr::Vars for RouteVars<'_> {
 
 /// Finds the route of `x` and binds `x` to it. Gives the route's own upstream, if it can be
 /// sent to.
-fn find_route(
-    gate: &Rc<Gate>,
-    vm: &Rc<crate::lua::Vm>,
-    x: &mut Exchange,
-) -> Result<Option<Rc<Target>>> {
+fn find_route(gate: &Rc<Gate>, vm: &Rc<Vm>, x: &mut Exchange) -> Result<Option<Rc<Target>>> {
     let live = Rc::clone(&gate.live.borrow());
     let mut params = gate.params.take();
     let found = loop {

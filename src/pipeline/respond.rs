@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{pace, stream};
+use super::{content, pace, stream};
 use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Exchange, Frame, Origin},
@@ -52,8 +52,14 @@ pub(super) async fn send<S: Sink>(
         return stream::rest(x, body, sink).await;
     }
     decorate(gate, x);
+    if x.inner.is_some() {
+        content::set_headers(x);
+    }
     if phase::header_filter(x).await.is_err() {
         body = plugin_failed(gate, x);
+    }
+    if x.inner.is_some() {
+        content::add_headers(x);
     }
     let bodiless = is_bodiless(x);
     if bodiless {

@@ -13,6 +13,8 @@ mod expr;
 mod http;
 #[path = "sign.rs"]
 mod sign;
+#[path = "snippet.rs"]
+mod snippet;
 #[path = "tars.rs"]
 mod tars;
 #[path = "trpc.rs"]
@@ -36,9 +38,17 @@ pub struct Check {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    [http::CHECKS, expr::CHECKS, sign::CHECKS, tars::CHECKS, trpc::CHECKS, calls::CHECKS]
-        .into_iter()
-        .flatten()
+    [
+        http::CHECKS,
+        expr::CHECKS,
+        sign::CHECKS,
+        snippet::CHECKS,
+        tars::CHECKS,
+        trpc::CHECKS,
+        calls::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Bytes of a large input.

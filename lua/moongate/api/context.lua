@@ -8,7 +8,9 @@ local phase = host.phase
 local NAMES = {
     init = "init_by_lua*",
     init_worker = "init_worker_by_lua*",
+    rewrite = "rewrite_by_lua*",
     access = "access_by_lua*",
+    content = "content_by_lua*",
     balancer = "balancer_by_lua*",
     header_filter = "header_filter_by_lua*",
     body_filter = "body_filter_by_lua*",
@@ -29,7 +31,8 @@ end
 
 --- Raises unless the request still waits for its answer.
 function _M.needs_access(level)
-    if phase() ~= "access" then
+    local now = phase()
+    if now ~= "access" and now ~= "content" and now ~= "rewrite" then
         _M.disabled(level + 1)
     end
 end

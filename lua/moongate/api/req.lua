@@ -42,7 +42,7 @@ local _M = {
 
 
 function _M.is_internal()
-    return false
+    return (host.req_place())
 end
 
 
@@ -190,9 +190,9 @@ local function check_uri(uri)
 end
 
 
---- Sets the path. There are no locations to jump to: the route stays what it is.
+--- Sets the path.
 -- @tparam string uri
--- @tparam[opt] boolean jump raises, as in OpenResty's access phase
+-- @tparam[opt] boolean jump look for a location again; in `rewrite_by_lua` only
 -- @tparam[opt] boolean binary whether control characters may stand in it
 function _M.set_uri(...)
     local count = select("#", ...)
@@ -210,7 +210,7 @@ function _M.set_uri(...)
     if jump ~= nil and type(jump) ~= "boolean" then
         error("bad argument #2 to 'set_uri' (boolean expected, got " .. type(jump) .. ")", 2)
     end
-    if jump then
+    if jump and host.phase() ~= "rewrite" then
         context.disabled(2)
     end
     context.needs_access(2)
@@ -218,6 +218,9 @@ function _M.set_uri(...)
         check_uri(uri)
     end
     host.req_set_uri(uri)
+    if jump then
+        host.jump_again()
+    end
 end
 
 

@@ -7,6 +7,7 @@ mod balancer;
 mod conf;
 mod flow;
 mod instance;
+mod location;
 mod pipe;
 mod process;
 mod protocol;
@@ -43,6 +44,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     flow::register(core, table)?;
     conf::register(core, table)?;
     instance::register(core, table)?;
+    location::register(core, table)?;
     process::register(core, table)?;
     protocol::register(core, table)?;
     pipe::register(core, table)?;

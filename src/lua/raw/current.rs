@@ -15,8 +15,12 @@ pub(crate) enum Phase {
     Init,
     /// A plugin's `init()`.
     InitWorker,
+    /// `rewrite_by_lua` of a location.
+    Rewrite,
     /// `rewrite`, `access` and `before_proxy`, as in APISIX.
     Access,
+    /// `content_by_lua` of a location.
+    Content,
     /// `before_proxy` again, on a retry.
     Balancer,
     /// `header_filter`.
@@ -35,7 +39,9 @@ impl Phase {
         match self {
             Self::Init => "init",
             Self::InitWorker => "init_worker",
+            Self::Rewrite => "rewrite",
             Self::Access => "access",
+            Self::Content => "content",
             Self::Balancer => "balancer",
             Self::HeaderFilter => "header_filter",
             Self::BodyFilter => "body_filter",

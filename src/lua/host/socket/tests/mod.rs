@@ -46,6 +46,8 @@ impl Bench {
 
     async fn with(local: serde_json::Value) -> Self {
         let settings = Settings {
+            snippets: None,
+            module_hook: None,
             resume_bytes_max: 256 << 20,
             vm_bytes_max: 512 << 20,
             budget: Duration::from_secs(20),
