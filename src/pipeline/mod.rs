@@ -146,14 +146,34 @@ async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
     if gate.sites.is_some() {
         return Box::pin(content::answer(gate, x)).await;
     }
-    match routed(gate, x).await? {
-        Some(made) => Ok(made),
-        None => Box::pin(content::jump(gate, x)).await,
+    match enter(gate, x).await? {
+        Entered::Target(target) => proxy::send(gate, x, target).await,
+        Entered::Answer => Ok(Made::Body(answered(x))),
+        Entered::Elsewhere => Box::pin(content::jump(gate, x)).await,
     }
 }
 
-/// The same for a request to the routes; `None` if a plugin sent it elsewhere.
+/// The same for a request to the routes from a location; `None` if a plugin sent it elsewhere.
 async fn routed(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Option<Made>> {
+    match enter(gate, x).await? {
+        Entered::Target(target) => proxy::send(gate, x, target).await.map(Some),
+        Entered::Answer => Ok(Some(Made::Body(answered(x)))),
+        Entered::Elsewhere => Ok(None),
+    }
+}
+
+/// How a request left the phases before its upstream.
+enum Entered {
+    /// On its way there; the route's own upstream, if it can be sent to.
+    Target(Option<Rc<Target>>),
+    /// A plugin made the response.
+    Answer,
+    /// A plugin sent it to another place.
+    Elsewhere,
+}
+
+/// Finds the route and runs its plugins.
+async fn enter(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Entered> {
     let held = x.inner.as_ref().and_then(|_| Vm::of(x));
     let fresh = held.is_none();
     let mut vm = held.unwrap_or_else(|| gate.vms.serving());
@@ -165,11 +185,11 @@ async fn routed(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Option<Made>> {
         phase::bind(&vm, x)?;
         match phase::access(x).await? {
             Verdict::Next => {}
-            Verdict::Answer => return Ok(Some(Made::Body(answered(x)))),
-            Verdict::Jump => return Ok(None),
+            Verdict::Answer => return Ok(Entered::Answer),
+            Verdict::Jump => return Ok(Entered::Elsewhere),
         }
     }
-    proxy::send(gate, x, found?).await.map(Some)
+    found.map(Entered::Target)
 }
 
 /// The body of a response that a plugin made.

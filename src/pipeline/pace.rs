@@ -22,7 +22,8 @@ pub(super) async fn data<S: Sink>(x: &mut Exchange, sink: &mut S, data: Bytes) -
     if x.response.rate == 0 {
         return sink.data(x, data).await;
     }
-    slowly(x, sink, data).await
+    // On the heap: hardly any answer has use for the room.
+    Box::pin(slowly(x, sink, data)).await
 }
 
 async fn slowly<S: Sink>(x: &mut Exchange, sink: &mut S, mut data: Bytes) -> Result<()> {

@@ -212,7 +212,7 @@ impl<'g> Tries<'g> {
         let no_node = |error| Try { error, sent: false, reused: false };
         let node = match orders {
             None => self.node(x, member).await.map_err(no_node)?,
-            Some(orders) => self.ordered(x, member, &orders).await.map_err(no_node)?,
+            Some(orders) => Box::pin(self.ordered(x, member, &orders)).await.map_err(no_node)?,
         };
         let picked = &self.target.members[member];
         x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
