@@ -85,9 +85,12 @@ def measure(bench, table_of, seconds, gateway_cpus, load_cpus):
         return load.cpu_and_share(target, port, "/", seconds, script="once.lua",
                                   args=(file, size, *more), cpus=load_cpus)
 
+    file, sizes = bench.work + "/signed", []
+
     def fresh():
-        file = bench.work + "/signed"
-        return send(gateway, gateway.port, file, prepare(file, "/signed/payments", count))
+        return send(gateway, gateway.port, file, sizes[-1])
+
+    fresh.prepare = lambda: sizes.append(prepare(file, "/signed/payments", count))
 
     values = bench.rounds({
         "nginx": lambda: send(nginx, 9701, any_file, any_size, "again"),
