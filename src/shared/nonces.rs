@@ -6,7 +6,7 @@
 //! die in the second they expire in; a store that is full says so instead of forgetting one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -55,11 +55,17 @@ struct Shard {
     known: HashMap<NonceKey, u64, BuildHasherDefault<AsItIs>>,
     /// Which expire in a second.
     ends: BTreeMap<u64, Vec<NonceKey>>,
+    /// No second in `ends` is before this one.
+    first: u64,
 }
 
 impl Shard {
     /// Forgets what expired before `now`.
     fn expire(&mut self, now: u64) {
+        if self.first >= now {
+            return;
+        }
+        self.first = now;
         while let Some(first) = self.ends.first_entry()
             && *first.key() < now
         {
@@ -107,14 +113,15 @@ impl Nonces {
         let end = seconds.saturating_add(ttl.as_secs()).saturating_add(1);
         let mut shard = self.shard(key);
         shard.expire(seconds);
-        if shard.known.contains_key(&key) {
-            return Seen::Again;
-        }
-        if shard.known.len() >= self.entries_max.div_ceil(SHARDS) {
-            return Seen::Full;
-        }
-        shard.known.insert(key, end);
-        shard.ends.entry(end).or_default().push(key);
+        let Shard { known, ends, first } = &mut *shard;
+        let count = known.len();
+        match known.entry(key) {
+            Entry::Occupied(_) => return Seen::Again,
+            Entry::Vacant(_) if count >= self.entries_max.div_ceil(SHARDS) => return Seen::Full,
+            Entry::Vacant(free) => free.insert(end),
+        };
+        *first = end.min(*first);
+        ends.entry(end).or_default().push(key);
         Seen::First
     }
 

@@ -5,7 +5,7 @@
 //! in the order in which they are signed, so that their order cannot be changed.
 
 use super::{
-    Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, ambiguous, derived,
+    Algorithm, Bound, Claim, Message, Names, Proof, Refused, Scheme, ambiguous, derived,
     derived::{Authorization, Derived, Payload},
     digest, malformed, missing, text, unsupported, utf8,
 };
@@ -59,8 +59,7 @@ pub(super) fn claim(message: &Message<'_>) -> Result<Claim, Refused> {
     }
     request.extend_from_slice(format!("\n{}\n", parts.signed).as_bytes());
     let date = utf8(&parts.date, "X-Amz-Date")?;
-    let mut covered: Vec<String> = ["@method", "@path", "@query"].map(str::to_owned).to_vec();
-    covered.push("@authority".to_owned());
+    let mut covered: Names = ["@method", "@path", "@query", "@authority"].into_iter().collect();
     covered.extend(names);
     Ok(Claim {
         scheme: Scheme::SigV4,

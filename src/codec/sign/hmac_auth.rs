@@ -5,7 +5,7 @@
 //! stands for method and target. Neither can be mistaken for the other: a method has no colon.
 
 use super::{
-    Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, ambiguous, digest, malformed,
+    Algorithm, Bound, Claim, Message, Names, Proof, Refused, Scheme, ambiguous, digest, malformed,
     missing, text, unsupported, utf8,
 };
 
@@ -31,18 +31,17 @@ pub(super) fn claim(message: &Message<'_>) -> Result<Claim, Refused> {
     let mut names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
     let text = signed_text(message, key_id, &names)?;
     names.retain(|name| *name == TARGET || message.lines(name).next().is_some());
-    let mut covered: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let is_covered = |name: &str| covered.iter().any(|known| known == name);
+    let mut covered: Names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let stamp = message.only("date")?.and_then(text::http_date);
     let body = match message.only("digest")? {
-        Some(value) if is_covered("digest") => Bound::Digests(digest::digest(value)?),
+        Some(value) if covered.has("digest") => Bound::Digests(digest::digest(value)?),
         _ => Bound::No,
     };
-    if is_covered(TARGET) {
-        covered.extend(["@method", "@path", "@query"].map(str::to_owned));
+    if covered.has(TARGET) {
+        covered.extend(["@method", "@path", "@query"]);
     }
-    if is_covered_by(&covered, "host") {
-        covered.push("@authority".to_owned());
+    if covered.has("host") {
+        covered.push("@authority");
     }
     Ok(Claim {
         scheme: Scheme::HmacAuth,
@@ -59,10 +58,6 @@ pub(super) fn claim(message: &Message<'_>) -> Result<Claim, Refused> {
             .ok_or_else(|| malformed("Invalid signature"))?,
         proof: Proof::Text(text),
     })
-}
-
-fn is_covered_by(covered: &[String], name: &str) -> bool {
-    covered.iter().any(|known| known == name)
 }
 
 fn signed_text(message: &Message<'_>, key_id: &str, names: &[&str]) -> Result<Vec<u8>, Refused> {

@@ -13,6 +13,7 @@ mod derived;
 pub mod digest;
 mod hmac_auth;
 pub mod key;
+mod names;
 pub mod order;
 mod rfc9421;
 pub mod structured;
@@ -26,6 +27,7 @@ use std::{borrow::Cow, fmt};
 
 pub use digest::{Digest, Hashing, Sums};
 pub use key::{Algorithm, Key, SigningKey};
+pub use names::Names;
 
 use derived::Derived;
 
@@ -189,7 +191,7 @@ pub struct Claim {
     pub tag: Option<String>,
     /// Names of what is covered: `@method`, `@authority`, `@path`, `@query` and their like, and
     /// field names in lower case.
-    pub covered: Vec<String>,
+    pub covered: Names,
     /// How the body is tied to it.
     pub body: Bound,
     /// The signature itself.

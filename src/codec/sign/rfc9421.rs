@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Algorithm, Bound, Claim, Message, Proof, Refused, Scheme, Select, ambiguous, digest, malformed,
-    missing,
+    Algorithm, Bound, Claim, Message, Names, Proof, Refused, Scheme, Select, ambiguous, digest,
+    malformed, missing,
     structured::{self, Bare, Item, Malformed, Member, Params},
     text, unsupported,
 };
@@ -297,8 +297,8 @@ pub(super) fn base(
 }
 
 /// What is covered whole: components of the message itself, with no parameter that narrows them.
-fn covered(components: &[Item<'_>]) -> Vec<String> {
-    let mut names = Vec::with_capacity(components.len() + 5);
+fn covered(components: &[Item<'_>]) -> Names {
+    let mut names = Names::new();
     for item in components {
         let Ok(component) = Component::of(item) else { continue };
         if component.flag("req") || component.text("key").is_some() {
@@ -307,17 +307,13 @@ fn covered(components: &[Item<'_>]) -> Vec<String> {
         if component.name == "@query-param" {
             continue;
         }
-        names.push(component.name.to_owned());
-        names.extend(
-            match component.name {
-                "@target-uri" => &["@scheme", "@authority", "@path", "@query"][..],
-                "@request-target" => &["@path", "@query"],
-                "host" => &["@authority"],
-                _ => &[],
-            }
-            .iter()
-            .map(|name| (*name).to_owned()),
-        );
+        names.push(component.name);
+        names.extend(match component.name {
+            "@target-uri" => &["@scheme", "@authority", "@path", "@query"][..],
+            "@request-target" => &["@path", "@query"],
+            "host" => &["@authority"],
+            _ => &[],
+        });
     }
     names
 }

@@ -5,7 +5,7 @@
 //! they are: both are tried.
 
 use super::{
-    Algorithm, Bound, Claim, Message, Proof, Refused, Scheme,
+    Algorithm, Bound, Claim, Message, Names, Proof, Refused, Scheme,
     aws::{UNSIGNED, signature},
     derived,
     derived::{Authorization, Derived, Payload},
@@ -47,8 +47,7 @@ pub(super) fn claim(message: &Message<'_>) -> Result<Claim, Refused> {
         requests.push(lower);
     }
     let stamp = utf8(stamp, "X-TC-Timestamp")?;
-    let mut covered: Vec<String> =
-        ["@method", "@path", "@query", "@authority"].map(str::to_owned).to_vec();
+    let mut covered: Names = ["@method", "@path", "@query", "@authority"].into_iter().collect();
     covered.extend(names);
     Ok(Claim {
         scheme: Scheme::Tc3,

@@ -154,13 +154,7 @@ fn push_claim(frame: &mut Frame<'_>, claim: &Claim) -> i32 {
             None => frame.push_nil(),
         }
     }
-    // Lengths, so that no other names give the same text.
-    let mut all = Vec::with_capacity(128);
-    for name in &claim.covered {
-        all.extend_from_slice(&name.len().to_le_bytes());
-        all.extend_from_slice(name.as_bytes());
-    }
-    frame.push_str(&all);
+    frame.push_str(claim.covered.as_bytes());
     9
 }
 
@@ -168,9 +162,9 @@ fn push_claim(frame: &mut Frame<'_>, claim: &Claim) -> i32 {
 fn sig_covered(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
     let claim = claim_of(&x.claims, frame, "sig_covered")?;
-    frame.push_table(0, claim.covered.len());
-    for name in &claim.covered {
-        frame.push_str(name.as_bytes());
+    frame.push_table(0, claim.covered.iter().count());
+    for name in claim.covered.iter() {
+        frame.push_str(name);
         frame.push_bool(true);
         frame.set_pair();
     }
