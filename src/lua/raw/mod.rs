@@ -22,4 +22,5 @@ pub(crate) mod heap;
 pub(crate) mod object;
 mod place;
 pub(crate) mod state;
+mod symbols;
 pub(crate) mod watch;
