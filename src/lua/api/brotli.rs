@@ -160,7 +160,7 @@ fn packer(lua: &Lua, options: Option<Table>) -> mlua::Result<Packer> {
 /// Fills `host.brotli`.
 pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let table = lua.create_table()?;
-    table.raw_set("packer", lua.create_function(|lua, options| packer(lua, options))?)?;
+    table.raw_set("packer", lua.create_function(packer)?)?;
     table.raw_set(
         "unpacker",
         lua.create_function(|_, ()| {
