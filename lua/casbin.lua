@@ -228,7 +228,7 @@ end
 -- @treturn table|nil
 function _M:enforceEx(...)
     if not self.enabled then
-        return true, {}
+        return false, {}
     end
     local values = { ... }
     if #values < #self.request then
