@@ -95,7 +95,8 @@ function _M.extend(Client)
     function Client:proxy_request(size)
         return self:request({
             method = ngx.req.get_method(),
-            path = ngx.var.uri:gsub("%s", "%%20") .. ngx.var.is_args .. (ngx.var.query_string or ""),
+            path = ngx.var.uri:gsub("%s", "%%20") .. ngx.var.is_args
+                   .. (ngx.var.query_string or ""),
             body = self:get_client_body_reader(size),
             headers = ngx.req.get_headers(),
         })
