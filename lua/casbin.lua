@@ -383,4 +383,11 @@ return unsupported.absent(_M, "casbin.", {
     "setWatcher", "setDispatcher", "setAdapter", "loadFilteredPolicy", "savePolicy", "setModel",
     "setRoleManager", "setEffector", "AddNamedMatchingFunc", "AddNamedDomainMatchingFunc",
     "GetImplicitRolesForUser", "GetImplicitPermissionsForUser", "UpdatePolicy",
+    "AddPermissionForUser", "AddRoleForUserInDomain", "AddRolesForUser",
+    "DeleteAllUsersByDomain", "DeleteDomains", "DeletePermission", "DeletePermissionForUser",
+    "DeletePermissionsForUser", "DeleteRole", "DeleteRoleForUserInDomain", "DeleteRolesForUser",
+    "DeleteRolesForUserInDomain", "DeleteUser", "GetAllUsersByDomain", "GetDomainsForUser",
+    "GetImplicitResourcesForUser", "GetImplicitUsersForPermission", "GetImplicitUsersForRole",
+    "GetPermissionsForUser", "GetPermissionsForUserInDomain", "GetRolesForUserInDomain",
+    "GetUsersForRoleInDomain", "HasPermissionForUser",
 })

@@ -2,6 +2,7 @@
 -- original: nginx.string
 -- guest: nginx/string.lua nginx/md5.lua nginx/sha.lua nginx/sha1.lua nginx/sha224.lua nginx/sha256.lua nginx/sha384.lua nginx/sha512.lua nginx/random.lua nginx/aes.lua
 -- only: guest
+-- fresh: what it declares for the FFI others declare otherwise
 local str = require("nginx.string")
 case("to_hex", function() return str.to_hex("\0\1\254abc"), str.to_hex("") end)
 case("atoi", function() return str.atoi("128"), str.atoi("x"), str.atoi(""), str.atoi("99999999999999999999") end)

@@ -2,6 +2,7 @@
 -- alone: yes
 -- peer: websocket
 -- peer: kafka
+-- peer: health
 local function expect(name, func)
     case(name, function()
         func()
@@ -55,6 +56,7 @@ expect("kafka.client", function()
     kafka:fetch_metadata("test")
     local broker, err = kafka:choose_broker("test", 0)
     assert(broker and broker.host == "127.0.0.1" and broker.port == tonumber(ports.kafka), err)
+    assert(type(kafka:broker("127.0.0.1", tonumber(ports.kafka))) == "table")
     broker, err = kafka:choose_broker("test", 99)
     assert(broker == nil and err == "not found partition", err)
     broker, err = kafka:choose_broker("none", 0)
@@ -119,4 +121,77 @@ expect("noop span", function() assert(require("opentelemetry.trace.non_recording
 expect("casbin without policies", function()
     local e = require("casbin"):newEnforcerFromText("[request_definition]\nr = sub\n[policy_definition]\np = sub\n[policy_effect]\ne = some(where (p.eft == allow))\n[matchers]\nm = r.sub == p.sub\n", "p, a\n")
     assert(e:enforce("a") and not e:enforce("b"))
+end)
+expect("websocket.server's frames", function()
+    local server = require("resty.websocket.server")
+    -- A socket that keeps what it is sent, and gives what a client would send.
+    local sock = { sent = "", text = "\129\133\0\0\0\0hello", settimeout = function(self, time) self.time = time return 1 end, send = function(self, text) self.sent = self.sent .. text return #text end, receive = function(self, size) local part = self.text:sub(1, size) if #part < size then return nil, "closed" end self.text = self.text:sub(size + 1) return part end }
+    local ws = setmetatable({ sock = sock, max_payload_len = 10 }, { __index = server })
+    ws:set_timeout(50)
+    local data, kind = ws:recv_frame()
+    assert(sock.time == 50 and data == "hello" and kind == "text")
+    assert(ws:send_text("a") and ws:send_binary("b") and ws:send_ping("c") and ws:send_pong("d") and ws:send_frame(false, 1, "e"))
+    assert(sock.sent == "\129\1a\130\1b\137\1c\138\1d\1\1e", "a server does not mask")
+    local bytes, err = ws:send_close("no number")
+    assert(bytes == nil and err == "bad status code", err)
+    assert(ws:send_close(1000, "x") and sock.sent:sub(-5) == "\136\3\3\232x")
+    bytes, err = ws:send_text("late")
+    assert(bytes == nil and err == "already closed", err)
+    data, kind, err = ws:recv_frame()
+    assert(data == nil and kind == nil and err == "failed to receive the first 2 bytes: closed", err)
+    data, kind, err = ws:recv_frame()
+    assert(data == nil and kind == nil and err == "fatal error already happened", err)
+end)
+expect("http as a proxy", function()
+    local http = require("resty.http")
+    local own = http.new()
+    own:set_proxy_options({ http_proxy = "http://p:1", https_proxy = "http://q:2", no_proxy = ".in.test,plain" })
+    assert(own:get_proxy_uri("http", "a.test") == "http://p:1" and own:get_proxy_uri("https", "a.test") == "http://q:2")
+    assert(own:get_proxy_uri("http", "x.in.test") == nil and own:get_proxy_uri("http", "plain") == nil)
+    local reader, err = own:get_client_body_reader()
+    assert(reader == nil and err == "request body already exists", err)
+    local base = "http://127.0.0.1:" .. ports.health
+    local client = http.new()
+    assert(client:connect_proxy(base, "http", "named.test", 80))
+    assert(client:request({ path = "/s/x", headers = { Host = "named.test" } }):read_body():find("named.test", 1, true))
+    client:close()
+    client = http.new()
+    client:connect({ scheme = "http", host = "127.0.0.1", port = tonumber(ports.health) })
+    ngx.req.set_method(ngx.HTTP_GET)
+    ngx.req.clear_header("Content-Length")
+    local response = assert(client:proxy_request())
+    local printed, print = {}, ngx.print
+    ngx.print = function(text) printed[#printed + 1] = text return true end
+    client:proxy_response(response)
+    ngx.print = print
+    ngx.req.set_method(ngx.HTTP_POST)
+    assert(ngx.status == response.status and #table.concat(printed) > 0)
+    ngx.status = 200
+    ngx.header["Server"], ngx.header["Date"] = nil, nil
+end)
+expect("single methods", function()
+    require("resty.template").print("")
+    local digest = require("resty.openssl.digest").new("sha256")
+    digest:update("a", "b")
+    assert(digest:text() == "ab")
+    local cipher = require("resty.openssl.cipher").new("aes-128-cbc")
+    cipher:set_buffer_size(100)
+    local exported = {}
+    local batch = require("opentelemetry.trace.batch_span_processor").new({ export_spans = function(_, spans) exported[#exported + 1] = #spans return true end }, {})
+    batch:flush_all()
+    assert(#exported == 0 and batch:get_queue_size() == 0)
+end)
+expect("prometheus.collect", function()
+    local registry = require("prometheus")
+    local phase, print, printed = ngx.get_phase, ngx.print, {}
+    ngx.get_phase = function() return "init_worker" end
+    local own = registry.init("prometheus-metrics", { prefix = "collect_", sync_interval = 0.01 })
+    ngx.get_phase = phase
+    own:gauge("now", "Now"):set(5)
+    ngx.sleep(0.05)
+    ngx.print = function(text) printed[#printed + 1] = type(text) == "table" and table.concat(text) or text end
+    own:collect()
+    ngx.print = print
+    assert(table.concat(printed):find("collect_now 5", 1, true))
+    ngx.header["Content-Type"] = nil
 end)
