@@ -7,7 +7,7 @@ local http = require("resty.http")
 local port = tonumber(ports.health)
 local base = "http://127.0.0.1:" .. port
 local function plain(res, err)
-    return res and { status = res.status, body = res.body and res.body:gsub("^%d+ ", ""), reason = res.reason, has_body = res.has_body and true or false } or nil, err
+    return res and { status = res.status, body = res.body and res.body:gsub("^%d+ ", ""):gsub(":%d+$", ""), reason = res.reason, has_body = res.has_body and true or false } or nil, err
 end
 for i, uri in ipairs({ "http://h/p?q=1", "https://h", "http://h:81/", "//h/x", "h/x", "", "http://[::1]:80/x", "ftp://h/", "http://h?x", "http://user@h/" }) do
     case("parse_uri " .. i, function() return http:parse_uri(uri) end)
