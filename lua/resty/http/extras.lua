@@ -44,6 +44,38 @@ local function later(client, params)
 end
 
 
+local function add_proxies(Client)
+    --- Has later connections go through proxies.
+    -- @tparam table options `http_proxy`, `http_proxy_authorization`, `https_proxy`,
+    --   `https_proxy_authorization`, `no_proxy`
+    function Client:set_proxy_options(options)
+        local copy = {}
+        for name, value in pairs(options) do
+            copy[name] = value
+        end
+        self.proxy_opts = copy
+    end
+
+    --- The proxy for a server.
+    -- @treturn string|nil
+    function Client:get_proxy_uri(scheme, host)
+        return proxies.uri(self.proxy_opts, scheme, host)
+    end
+
+    --- Connects to a server through a proxy.
+    -- @tparam string uri of the proxy
+    -- @tparam string scheme of the server
+    -- @tparam string host
+    -- @tparam number port
+    -- @tparam[opt] string authorization
+    function Client:connect_proxy(uri, scheme, host, port, authorization)
+        return self:connect({ scheme = scheme, host = host, port = port, proxy_opts = {
+            [scheme .. "_proxy"] = uri, [scheme .. "_proxy_authorization"] = authorization,
+        } })
+    end
+end
+
+
 --- Gives the client its methods.
 function _M.extend(Client)
     --- Sends several requests before it reads the first answer; each answer's body must be read
@@ -124,34 +156,7 @@ function _M.extend(Client)
         until err or not piece
     end
 
-    --- Has later connections go through proxies.
-    -- @tparam table options `http_proxy`, `http_proxy_authorization`, `https_proxy`,
-    --   `https_proxy_authorization`, `no_proxy`
-    function Client:set_proxy_options(options)
-        local copy = {}
-        for name, value in pairs(options) do
-            copy[name] = value
-        end
-        self.proxy_opts = copy
-    end
-
-    --- The proxy for a server.
-    -- @treturn string|nil
-    function Client:get_proxy_uri(scheme, host)
-        return proxies.uri(self.proxy_opts, scheme, host)
-    end
-
-    --- Connects to a server through a proxy.
-    -- @tparam string uri of the proxy
-    -- @tparam string scheme of the server
-    -- @tparam string host
-    -- @tparam number port
-    -- @tparam[opt] string authorization
-    function Client:connect_proxy(uri, scheme, host, port, authorization)
-        return self:connect({ scheme = scheme, host = host, port = port, proxy_opts = {
-            [scheme .. "_proxy"] = uri, [scheme .. "_proxy_authorization"] = authorization,
-        } })
-    end
+    add_proxies(Client)
 end
 
 
