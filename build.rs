@@ -31,9 +31,12 @@ const API: &str = "
     luaopen_package luaopen_string luaopen_string_buffer luaopen_table
 ";
 
+/// Functions of nginx that libraries reach through `ffi.C`: `src/lua/raw/symbols.rs`.
+const NGINX: &str = "ngx_hex_dump ngx_atoi ngx_hextoi";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    for name in API.split_whitespace() {
+    for name in API.split_whitespace().chain(NGINX.split_whitespace()) {
         println!("cargo:rustc-link-arg-bins=-Wl,--undefined={name}");
         println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={name}");
     }

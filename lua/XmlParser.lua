@@ -26,7 +26,8 @@ local ENTITIES = { ["&lt;"] = "<", ["&gt;"] = ">", ["&amp;"] = "&", ["&quot;"] =
 local ATTRIBUTES = { "([^%s=\"']+)%s*=%s*\"([^\"]*)\"", "([^%s=\"']+)%s*=%s*'([^']*)'" }
 
 local _M = {}
-local mt = { __index = _M }
+local Parser = {}
+local mt = { __index = Parser }
 
 
 --- A parser.
@@ -67,14 +68,14 @@ local function entity(name)
 end
 
 
-function _M:fail(message, at)
+function Parser:fail(message, at)
     if self.options.errorHandler then
         self.options.errorHandler(message, at)
     end
 end
 
 
-function _M:plain(text)
+function Parser:plain(text)
     if self.options.expandEntities then
         text = gsub(text, "&#?%w+;", entity)
     end
@@ -82,7 +83,7 @@ function _M:plain(text)
 end
 
 
-function _M:attributes(text)
+function Parser:attributes(text)
     local attrs, count = {}, 0
     for _, pattern in ipairs(ATTRIBUTES) do
         for name, value in text:gmatch(pattern) do
@@ -94,7 +95,7 @@ function _M:attributes(text)
 end
 
 
-function _M:tell(event, ...)
+function Parser:tell(event, ...)
     local func = self.handler[event]
     if func then
         func(self.handler, ...)
@@ -103,7 +104,7 @@ end
 
 
 -- What begins with "<?" at `from`: the declaration or an instruction.
-function _M:instruction(xml, from)
+function Parser:instruction(xml, from)
     local _, to, name, rest = find(xml, "^<%?([%w_:%-%.]+)(.-)%?>", from)
     if not to then
         self:fail("Error Parsing Processing Instruction", from)
@@ -127,7 +128,7 @@ end
 
 
 -- What begins with "<!" at `from`: comment, CDATA or document type.
-function _M:declaration(xml, from)
+function Parser:declaration(xml, from)
     if sub(xml, from, from + 3) == "<!--" then
         local start, to = find(xml, "-->", from + 4, true)
         if not to then
@@ -158,7 +159,7 @@ function _M:declaration(xml, from)
 end
 
 
-function _M:close(name, rest, from, to)
+function Parser:close(name, rest, from, to)
     if find(rest, "%S") then
         self:fail(format("End Tag Attributes Invalid (/%s)", name), from)
     end
@@ -171,7 +172,7 @@ function _M:close(name, rest, from, to)
 end
 
 
-function _M:element(xml, from)
+function Parser:element(xml, from)
     local _, to, slash, name = find(xml, "^<(/?)([%w_:][%w_:%-%.]*)", from)
     if not to then
         self:fail("Error Parsing XML", from)
@@ -212,7 +213,7 @@ function _M:element(xml, from)
 end
 
 
-function _M:text(text, from, to)
+function Parser:text(text, from, to)
     if self.options.stripWS then
         text = match(text, "^%s*(.-)%s*$")
     end
@@ -225,7 +226,7 @@ end
 --- Reads a document.
 -- @tparam string xml
 -- @tparam[opt=true] boolean attributes whether the handler is to keep them
-function _M:parse(xml, attributes)
+function Parser:parse(xml, attributes)
     if type(self) ~= "table" or getmetatable(self) ~= mt then
         error("You must call xmlparser:parse(parameters) instead of xmlparser.parse(parameters)")
     end
@@ -257,6 +258,10 @@ function _M:parse(xml, attributes)
         self:fail("Error Parsing XML", at)
     end
 end
+
+
+--- As the method of that name.
+_M.parse = Parser.parse
 
 
 return _M

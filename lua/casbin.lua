@@ -23,6 +23,7 @@ local type = type
 local ROLES_DEPTH_MAX = 10
 
 local _M = {}
+local linked
 local mt = { __index = _M }
 
 
@@ -93,7 +94,7 @@ local function make(model_text, policy_text)
     end
     for name in pairs(model.role_definition or {}) do
         self.functions[name] = function(args)
-            return self:linked(name, args)
+            return linked(self, name, args)
         end
     end
     self.functions.eval = function(args, env)
@@ -161,7 +162,7 @@ end
 
 
 --- Whether one name has another as role.
-function _M:linked(kind, args)
+function linked(self, kind, args)
     local domain = concat(args, "\0", 3)
     return reach(links_of(self, kind)[domain] or {}, args[1], args[2], 1, {})
 end
@@ -228,7 +229,7 @@ end
 -- @treturn table|nil
 function _M:enforceEx(...)
     if not self.enabled then
-        return true, {}
+        return false, {}
     end
     local values = { ... }
     if #values < #self.request then
@@ -382,6 +383,12 @@ return unsupported.absent(_M, "casbin.", {
     "setWatcher", "setDispatcher", "setAdapter", "loadFilteredPolicy", "savePolicy", "setModel",
     "setRoleManager", "setEffector", "AddNamedMatchingFunc", "AddNamedDomainMatchingFunc",
     "GetImplicitRolesForUser", "GetImplicitPermissionsForUser", "UpdatePolicy",
+    "AddPermissionForUser", "AddRoleForUserInDomain", "AddRolesForUser",
+    "DeleteAllUsersByDomain", "DeleteDomains", "DeletePermission", "DeletePermissionForUser",
+    "DeletePermissionsForUser", "DeleteRole", "DeleteRoleForUserInDomain", "DeleteRolesForUser",
+    "DeleteRolesForUserInDomain", "DeleteUser", "GetAllUsersByDomain", "GetDomainsForUser",
+    "GetImplicitResourcesForUser", "GetImplicitUsersForPermission", "GetImplicitUsersForRole",
+    "GetPermissionsForUser", "GetPermissionsForUserInDomain", "GetRolesForUserInDomain",
+    "GetUsersForRoleInDomain", "HasPermissionForUser",
 },
-    "not supported by moongate: policies and models come from texts and do not change once "
-    .. "they are loaded")
+    "policies and models come from texts and do not change once they are loaded")

@@ -191,7 +191,7 @@ end
 
 function Writer:table(value, meta, level)
     local length = array_length(value)
-    if length == 0 and meta.__jsontype == "object" then
+    if length == 0 and (meta.__jsontype or self.state.empty) == "object" then
         length = nil
     end
     if level >= DEPTH_MAX then

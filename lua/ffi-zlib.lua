@@ -1,13 +1,26 @@
 --- `ffi-zlib`: zlib and gzip streams, from an input function to an output function.
 -- @module ffi-zlib
+local bit = require("bit")
+local ffi = require("ffi")
 local host = require("moongate.host")
 
+local byte = string.byte
+local cast = ffi.cast
 local concat = table.concat
 local deflate = host.deflate
+local floor = math.floor
 local min = math.min
 local sub = string.sub
+local tonumber = tonumber
 
 local CHUNK = 16384
+local CHUNK_MAX = 1048576
+
+-- The bits of a window with the header of gzip.
+local GZIP = 31
+
+-- Of CRC-32, its lowest bit first.
+local POLYNOMIAL = 0xedb88320
 
 -- What comes out of a stream is bounded, whatever its sender says.
 local OUTPUT_BYTES_MAX = 1024 * 1024 * 1024
@@ -27,53 +40,107 @@ local function read_all(input, size)
 end
 
 
-local function write_all(text, output, size)
+local function write_all(text, output, size, step)
     for at = 1, #text, size do
         local _, err = output(sub(text, at, at + size - 1))
         if err then
-            return false, "OUTPUT: " .. err
+            return false, step .. ": " .. err
         end
     end
-    return true
+    return true, "stream end"
 end
 
 
-local function stream(work)
-    return function(input, output, size, options)
-        size = min(size or CHUNK, 1048576)
-        local text, err = work(read_all(input, size), options or {})
-        if not text then
-            return false, "INFLATE: data error: " .. tostring(err)
-        end
-        return write_all(text, output, size)
+-- The bits of a window say what is around a stream too: over 15 gzip, below 0 nothing.
+local function inflate_by(bits)
+    return (bits or GZIP) > 15 and deflate.inflate_gzip or deflate.inflate_deflate
+end
+
+
+local function deflate_by(options)
+    local bits = options.windowBits or GZIP
+    if bits > 15 then
+        return deflate.gzip
+    end
+    return function(text, level)
+        local packed = deflate.deflate(text, level)
+        -- Two bytes before and four behind are what zlib adds.
+        return bits < 0 and sub(packed, 3, -5) or packed
     end
 end
 
 
---- Unpacks gzip.
+--- Unpacks a stream.
 -- @tparam function input gives up to so many bytes, nil at the end
 -- @tparam function output takes bytes
 -- @tparam[opt=16384] number size
+-- @tparam[opt=31] number bits 31 for gzip, 15 for zlib, -15 for neither
 -- @treturn boolean
--- @treturn nil|string error
-_M.inflateGzip = stream(function(text)
-    return deflate.inflate_gzip(text, OUTPUT_BYTES_MAX)
-end)
+-- @treturn string "stream end", or the error
+function _M.inflateGzip(input, output, size, bits)
+    size = min(size or CHUNK, CHUNK_MAX)
+    local packed = read_all(input, size)
+    if packed == "" then
+        return false, "INFLATE: Data error, no input bytes"
+    end
+    local text = inflate_by(bits)(packed, OUTPUT_BYTES_MAX)
+    if not text then
+        return false, "INFLATE: data error"
+    end
+    return write_all(text, output, size, "INFLATE")
+end
+
+
+--- Packs a stream.
+-- @tparam[opt] table options `level` from 1 to 9, `windowBits` as `bits` above
+-- @treturn boolean
+-- @treturn string "stream end", or the error
+function _M.deflateGzip(input, output, size, options)
+    size = min(size or CHUNK, CHUNK_MAX)
+    options = options or {}
+    local text = deflate_by(options)(read_all(input, size), options.level or 6)
+    return write_all(text, output, size, "DEFLATE")
+end
+
 
 --- Unpacks zlib.
-_M.inflateDeflate = stream(function(text)
-    return deflate.inflate_deflate(text, OUTPUT_BYTES_MAX)
-end)
+function _M.inflateDeflate(input, output, size)
+    return _M.inflateGzip(input, output, size, 15)
+end
 
---- Packs with gzip; `options.level` from 1 to 9.
-_M.deflateGzip = stream(function(text, options)
-    return deflate.gzip(text, options.level or 6)
-end)
 
 --- Packs with zlib.
-_M.deflateDeflate = stream(function(text, options)
-    return deflate.deflate(text, options.level or 6)
-end)
+function _M.deflateDeflate(input, output, size, options)
+    return _M.deflateGzip(input, output, size, { level = (options or {}).level, windowBits = 15 })
+end
+
+
+--- The Adler-32 checksum of a text, going on from another one.
+-- @treturn cdata
+function _M.adler(text, sum)
+    sum = tonumber(sum or 0)
+    local low, high = sum % 65536, floor(sum / 65536)
+    for i = 1, #text do
+        low = (low + byte(text, i)) % 65521
+        high = (high + low) % 65521
+    end
+    return cast("unsigned long", high * 65536 + low)
+end
+
+
+--- The CRC-32 of a text, going on from another one.
+-- @treturn cdata
+function _M.crc(text, sum)
+    local value = bit.bnot(tonumber(sum or 0))
+    for i = 1, #text do
+        value = bit.bxor(value, byte(text, i))
+        for _ = 1, 8 do
+            local odd = bit.band(value, 1)
+            value = bit.bxor(bit.rshift(value, 1), odd == 1 and POLYNOMIAL or 0)
+        end
+    end
+    return cast("unsigned long", bit.bnot(value) % 4294967296)
+end
 
 
 --- The version of the format.
@@ -82,5 +149,4 @@ function _M.version()
 end
 
 
-return require("moongate.unsupported").absent(_M, "ffi-zlib.", { "adler", "crc" },
-    "there are no structures of zlib's to pass; see ngx.crc32_long")
+return _M

@@ -65,7 +65,7 @@ end
 function _M.loadfile(path)
     local file, err = io.open(path, "rb")
     if not file then
-        error(path .. ": " .. err, 2)
+        return nil, err
     end
     local text = file:read("*a")
     file:close()

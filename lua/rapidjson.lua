@@ -23,13 +23,25 @@ function _M.object(value)
 end
 
 
---- A value as JSON.
+-- `dkjson` has a null of its own.
+local function write_null(_, value, _, message)
+    if value == _M.null then
+        return "null"
+    end
+    return nil, message
+end
+
+
+--- A value as JSON; keys are sorted.
 -- @tparam any value
--- @tparam[opt] table options `pretty`, `sort_keys`
+-- @tparam[opt] table options `pretty`, `empty_table_as_array`
 -- @treturn string|nil
 -- @treturn nil|string error
 function _M.encode(value, options)
-    local ok, text = pcall(dkjson.encode, value, { indent = options and options.pretty })
+    local ok, text = pcall(dkjson.encode, value, {
+        indent = options and options.pretty, exception = write_null,
+        empty = options and options.empty_table_as_array and "array" or "object",
+    })
     if not ok then
         return nil, text
     end

@@ -130,6 +130,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("h2", &["accept"]),
     ("httparse", &["http1"]),
     ("encoding_rs", &["codec"]),
+    ("brotli", &["lua"]),
     ("clap", &["cli"]),
     ("notify", &["config"]),
     ("granit_parser", &["config"]),

@@ -77,6 +77,7 @@ end
 require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
 
 require("moongate.ngx")
+require("moongate.crypto_symbols")
 
 -- What is printed is for the log, as in OpenResty: there is no terminal.
 local emit = require("moongate.logging").emit

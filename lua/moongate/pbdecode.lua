@@ -223,7 +223,7 @@ function decode_message(message, text, value, depth)
     end
     defaults_into(message, value)
     local hook = state.options.enable_hooks and state.hooks[message.name]
-    return hook and hook(message.name, value) or value
+    return hook and hook(value) or value
 end
 
 

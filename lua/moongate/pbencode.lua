@@ -120,7 +120,7 @@ function encode_message(message, value, depth)
     end
     local hook = state.options.enable_enchooks and state.encode_hooks[message.name]
     if hook then
-        value = hook(message.name, value) or value
+        value = hook(value) or value
     end
     local parts = {}
     for _, field in ipairs(message.fields) do

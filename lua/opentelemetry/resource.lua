@@ -23,10 +23,8 @@ function _M.merge(first, second)
     local list, known = {}, {}
     for _, resource in ipairs({ first or {}, second or {} }) do
         for _, attribute in ipairs(resource.attrs or {}) do
-            if not known[attribute.key] then
-                known[attribute.key] = true
-                list[#list + 1] = attribute
-            end
+            local place = known[attribute.key] or #list + 1
+            known[attribute.key], list[place] = place, attribute
         end
     end
     return setmetatable({ attrs = list }, mt)

@@ -16,10 +16,12 @@ local mt = { __index = _M }
 -- @tparam string name
 -- @tparam number start seconds
 function _M.new(tracer, context, name, start)
-    if type(name) ~= "string" then
+    if not tracer or not context then
+        error(tracer and "missing context" or "missing tracer", 2)
+    elseif type(name) ~= "string" then
         error("name should be a string", 2)
     elseif type(start) ~= "number" then
-        error("starting timestamp should be a number", 2)
+        error("invalid starting timestamp", 2)
     end
     return setmetatable({ tracer_ = tracer, context_ = context, name = name, timestamp = start,
                           baggage = {}, tags = {}, logs = {} }, mt)
@@ -42,8 +44,8 @@ end
 
 
 function _M:set_operation_name(name)
-    if self.duration then
-        error("span already finished", 2)
+    if type(name) ~= "string" then
+        error("name should be a string", 2)
     end
     self.name = name
 end
@@ -55,29 +57,28 @@ function _M:start_child_span(name, start)
 end
 
 
---- Ends it, and gives it to the reporter if it is sampled.
--- @treturn boolean|nil
--- @treturn nil|string error
+--- Ends it, and gives it to the reporter.
+-- @tparam[opt] number stop seconds
+-- @treturn boolean
+-- @raise if it has ended, or would end before it began
 function _M:finish(stop)
     if self.duration then
-        return nil, "span already finished"
+        error("span already finished", 2)
+    elseif stop ~= nil and (type(stop) ~= "number" or stop < self.timestamp) then
+        error("invalid finish timestamp", 2)
     end
-    stop = stop or self.tracer_:time()
-    local duration = stop - self.timestamp
-    if duration < 0 then
-        return nil, "span duration cannot be negative"
-    end
-    self.duration = duration
-    if self.context_.should_sample ~= false then
-        self.tracer_:report(self)
-    end
+    self.duration = (stop or self.tracer_:time()) - self.timestamp
+    self.tracer_:report(self)
     return true
 end
 
 
 function _M:set_tag(key, value)
+    local kind = type(value)
     if type(key) ~= "string" then
         error("invalid tag key", 2)
+    elseif value ~= nil and kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+        error("invalid tag value (expected string, number, boolean or nil)", 2)
     end
     self.tags[key] = value
     return true
@@ -85,6 +86,9 @@ end
 
 
 function _M:get_tag(key)
+    if type(key) ~= "string" then
+        error("invalid tag key", 2)
+    end
     return self.tags[key]
 end
 
@@ -99,6 +103,8 @@ end
 function _M:log(key, value, timestamp)
     if type(key) ~= "string" then
         error("invalid log key", 2)
+    elseif timestamp ~= nil and type(timestamp) ~= "number" then
+        error("invalid timestamp for log", 2)
     end
     self.logs[#self.logs + 1] = { key = key, value = value,
                                   timestamp = timestamp or self.tracer_:time() }

@@ -41,13 +41,12 @@ function _M:report(span)
 end
 
 
-function _M:sample(name)
-    return self.sampler:sample(name)
-end
-
-
 local function parent_of(options)
     local parent = options.child_of
+    if options.references ~= nil then
+        error(parent and "cannot specify both references and child_of"
+              or "references are not supported", 3)
+    end
     if parent and span_module.is(parent) then
         return parent:context()
     elseif parent and span_context.is(parent) then
@@ -67,31 +66,27 @@ function _M:start_span(name, options)
         error("tags should be a table", 2)
     end
     local parent = parent_of(options)
-    local context, more
-    if parent then
-        context = parent:child()
-        context.should_sample = parent.should_sample
-    else
-        local sampled
-        sampled, more = self.sampler:sample(name)
-        context = span_context.new()
-        context.should_sample = sampled
-    end
+    local context = parent and parent:child() or span_context.new()
     local span = span_module.new(self, context, name, options.start_timestamp or self:time())
-    for _, tags in pairs({ more or {}, options.tags or {} }) do
-        for key, value in pairs(tags) do
-            span:set_tag(key, value)
-        end
+    for key, value in pairs(options.tags or {}) do
+        span:set_tag(key, value)
     end
     return span
 end
 
 
+local function check_pair(format, func, what)
+    if not format then
+        error("invalid format", 3)
+    elseif not func then
+        error("invalid " .. what, 3)
+    end
+end
+
+
 --- Names how contexts of a format are written: `function(context, carrier)`.
 function _M:register_injector(format, func)
-    if type(format) ~= "string" and format == nil then
-        error("invalid format", 2)
-    end
+    check_pair(format, func, "injector")
     self.injectors[format] = func
     return true
 end
@@ -99,6 +94,7 @@ end
 
 --- Names how they are read: `function(carrier)` gives a context.
 function _M:register_extractor(format, func)
+    check_pair(format, func, "extractor")
     self.extractors[format] = func
     return true
 end

@@ -2,7 +2,7 @@
 -- @module resty.http
 local body_readers = require("resty.http.body")
 local head = require("resty.http.head")
-local unsupported = require("moongate.unsupported")
+local proxies = require("resty.http.proxy")
 local uris = require("resty.http.uri")
 
 local concat = table.concat
@@ -22,12 +22,7 @@ local NOT_CONNECTED = "not initialized"
 local _M = { _VERSION = "0.17.2" }
 local mt = { __index = _M }
 
-unsupported.absent(_M, "resty.http.", {
-    "request_pipeline", "get_client_body_reader", "set_proxy_options", "connect_proxy",
-    "proxy_request", "proxy_response",
-},
-    "not supported by moongate: requests go one by one to the host they name; proxying is the "
-    .. "gateway's own work")
+require("resty.http.extras").extend(_M)
 
 
 --- A client: one connection at a time.
@@ -98,8 +93,15 @@ local function connect_with(self, options)
     }
     self.scheme, self.host, self.port, self.keepalive = scheme, options.host, port, true
 
-    local ok, err
-    if sub(options.host, 1, 5) == "unix:" then
+    local proxy, ok, err
+    proxy, err = proxies.choose(options.proxy_opts or self.proxy_opts, scheme, options.host, port)
+    self.proxy = proxy
+    if err then
+        return nil, err
+    elseif proxy then
+        pool.pool = pool.pool .. ":" .. proxy.uri .. ":" .. (proxy.authorization or "")
+        ok, err = self.sock:connect(proxy.host, proxy.port, pool)
+    elseif sub(options.host, 1, 5) == "unix:" then
         self.port = nil
         ok, err = self.sock:connect(options.host, pool)
     else
@@ -110,7 +112,12 @@ local function connect_with(self, options)
     end
 
     if scheme == "https" and (self.sock:getreusedtimes() or 0) == 0 then
-        ok, err = connect_tls(self, options)
+        if proxy then
+            ok, err = proxies.tunnel(self.sock, proxy, options.host, port)
+        end
+        if ok then
+            ok, err = connect_tls(self, options)
+        end
         if not ok then
             self:close()
             return nil, err
@@ -205,7 +212,7 @@ end
 
 --- Sends a request.
 -- @tparam table params `method`, `path`, `query`, `headers`, `body`, `version`
--- @treturn table|nil headers as they were sent
+-- @treturn boolean|nil
 -- @treturn nil|string error
 -- @treturn nil|table an answer that came instead of "100 Continue"
 function _M:send_request(params)
@@ -218,6 +225,11 @@ function _M:send_request(params)
     local headers, err = head.request_headers(self, params, method)
     if not headers then
         return nil, err
+    end
+    local proxy = self.proxy
+    if proxy and proxy.prefix then
+        params = setmetatable({ path = proxy.prefix .. (params.path or "/") }, { __index = params })
+        headers["Proxy-Authorization"] = proxy.authorization
     end
     local text
     text, err = head.format_request(method, params, headers)
@@ -245,14 +257,14 @@ function _M:send_request(params)
         end
         if answer.status ~= 100 then
             self.keepalive = false
-            return headers, nil, answer
+            return true, nil, answer
         end
     end
     ok, err = send_body(sock, body)
     if not ok then
         return nil, err
     end
-    return headers
+    return true
 end
 
 
@@ -283,11 +295,7 @@ end
 
 
 local function read_body(response)
-    local text, err = body_readers.read_all(response.body_reader)
-    if not text then
-        return nil, err
-    end
-    return text
+    return body_readers.read_all(response.body_reader)
 end
 
 

@@ -9,7 +9,7 @@ local _M = { _VERSION = "1.5.1" }
 --- Loads all modules of the family into this table.
 function _M.load_modules()
     for _, name in ipairs({ "bn", "cipher", "digest", "hmac", "kdf", "mac", "pkey", "rand",
-                            "version", "x509" }) do
+                            "version" }) do
         _M[name] = require("resty.openssl." .. name)
     end
     return _M
@@ -22,11 +22,12 @@ end
 
 
 --- What encoded digests, ciphers and kinds of keys there are.
--- @tparam string kind "cipher", "digest" or "mac"
+-- @tparam string kind "cipher", "digest", "mac" or "kdf"
 function _M.list_algorithms(kind)
     local lists = {
         digest = { "md5", "sha1", "sha224", "sha256", "sha384", "sha512" },
         mac = { "HMAC" },
+        kdf = { "HKDF", "PBKDF2" },
         cipher = {},
     }
     for _, bits in ipairs({ 128, 192, 256 }) do

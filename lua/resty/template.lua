@@ -145,7 +145,7 @@ local function add_sources(lib, state)
     end
 
     function lib.load_file(view)
-        return read(lib, view)
+        return assert(read(lib, view), "no such file: " .. view)
     end
 
     --- Has `func` change every text before it is taken apart.
@@ -170,7 +170,7 @@ local function add_sources(lib, state)
     end
 
     function lib.parse_file(view)
-        return source(assert(lib.load_file(view), "no such file: " .. view))
+        return source(lib.load_file(view))
     end
 end
 

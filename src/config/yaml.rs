@@ -89,6 +89,36 @@ pub(super) fn parse(
     limits: &DocumentLimits,
     record_levels: usize,
 ) -> Result<Document, ParseError> {
+    let mut composer = composer(text, limits, record_levels)?;
+    let value = composer.document()?;
+    let has_anchors = !composer.anchors.is_empty();
+    Ok(Document { value, lines: composer.lines, has_anchors })
+}
+
+/// Reads all documents of `text`, in their order; the limits are for all of them together.
+///
+/// # Errors
+///
+/// The text is no YAML, or more than `limits` allow.
+pub fn parse_all(text: &str, limits: &DocumentLimits) -> Result<Vec<Value>, ParseError> {
+    let mut composer = composer(text, limits, 0)?;
+    let mut values = Vec::new();
+    loop {
+        match composer.next()? {
+            Event::StreamEnd => return Ok(values),
+            Event::StreamStart | Event::DocumentEnd => {}
+            // What one document named, the next one does not know.
+            Event::DocumentStart(..) => composer.anchors.clear(),
+            event => values.push(composer.node(event, 0)?),
+        }
+    }
+}
+
+fn composer<'t>(
+    text: &'t str,
+    limits: &DocumentLimits,
+    record_levels: usize,
+) -> Result<Composer<'t>, ParseError> {
     if text.len() > limits.bytes_max {
         return Err(ParseError::new(None, format!("larger than {} bytes", limits.bytes_max)));
     }
@@ -96,7 +126,7 @@ pub(super) fn parse(
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
     };
-    let mut composer = Composer {
+    Ok(Composer {
         parser: Parser::new_from_str_with_options(text, options),
         limits: *limits,
         anchors: HashMap::new(),
@@ -107,10 +137,7 @@ pub(super) fn parse(
         record_levels,
         lines: HashMap::new(),
         line: 1,
-    };
-    let value = composer.document()?;
-    let has_anchors = !composer.anchors.is_empty();
-    Ok(Document { value, lines: composer.lines, has_anchors })
+    })
 }
 
 /// A node that an alias may name.

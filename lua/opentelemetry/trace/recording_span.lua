@@ -54,14 +54,7 @@ function _M:set_attributes(...)
         return
     end
     for _, new in ipairs({ ... }) do
-        local found = false
-        for i, known in ipairs(self.attributes) do
-            if known.key == new.key then
-                self.attributes[i], found = new, true
-                break
-            end
-        end
-        if not found and #self.attributes < ATTRIBUTES_MAX then
+        if #self.attributes < ATTRIBUTES_MAX then
             self.attributes[#self.attributes + 1] = new
         end
     end

@@ -34,7 +34,7 @@ function _M:start(context, name, config, start)
         trace_id, span_id = provider.id_generator.new_ids()
     end
     local result = provider.sampler:should_sample({
-        parent_ctx = parent, trace_id = trace_id, name = name,
+        parent_ctx = context, trace_id = trace_id, name = name,
         kind = span_kind.validate(config.kind), attributes = config.attributes,
     })
     local own = span_context.new(trace_id, span_id, result:is_sampled() and 1 or 0,

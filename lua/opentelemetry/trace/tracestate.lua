@@ -56,6 +56,7 @@ function _M:get(key)
             return pair[2]
         end
     end
+    return ""
 end
 
 

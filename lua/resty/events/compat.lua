@@ -29,12 +29,6 @@ function _M.configured()
 end
 
 
---- For a location that workers would connect to; nobody does.
-function _M.run()
-    return bus.run(own)
-end
-
-
 --- Handles what has come; it would come by itself.
 -- @treturn string "done"
 function _M.poll()
@@ -68,4 +62,5 @@ _M.unregister = events.unregister
 _M.event_list = events.event_list
 
 
-return _M
+return require("moongate.unsupported").absent(_M, "resty.events.compat.", { "run" },
+                                              "workers do not connect to each other")

@@ -38,12 +38,6 @@ function _M:init_worker()
 end
 
 
---- For a location that workers would connect to; nobody does.
-function _M:run()
-    return ngx.exit(444)
-end
-
-
 --- Whether messages can be sent.
 -- @treturn boolean
 function _M:is_ready()
@@ -103,4 +97,5 @@ function _M:unsubscribe(id)
 end
 
 
-return _M
+return require("moongate.unsupported").absent(_M, "resty.events.", { "run" },
+                                              "workers do not connect to each other")

@@ -10,7 +10,7 @@ local tostring = tostring
 local PORTS = { http = 80, https = 443 }
 local CONNECTION_OPTIONS = {
     "ssl_verify", "ssl_server_name", "ssl_client_cert", "ssl_client_priv_key", "pool",
-    "pool_size", "backlog",
+    "pool_size", "backlog", "proxy_opts",
 }
 
 local _M = {
@@ -30,7 +30,7 @@ function _M.parse(uri, query_in_path)
         scheme, authority, rest = "", match(uri, "^//([^/?#]+)([^#]*)")
     end
     if not authority then
-        return nil, "failed to match the uri: " .. uri
+        return nil, "bad uri: " .. uri
     end
 
     authority = gsub(authority, "^.*@", "")
@@ -39,19 +39,19 @@ function _M.parse(uri, query_in_path)
         name, port = match(authority, "^([^:]+):?(%d*)$")
     end
     if not name then
-        return nil, "failed to match the uri: " .. uri
+        return nil, "bad uri: " .. uri
     end
 
     scheme = scheme ~= "" and lower(scheme) or "http"
+    if not PORTS[scheme] then
+        return nil, "bad uri: " .. uri
+    end
     local path, query = match(rest, "^([^?]*)%??(.*)$")
     path = path ~= "" and path or "/"
-    if query_in_path ~= false then
-        if query ~= "" then
-            path = path .. "?" .. query
-        end
-        query = ""
+    if query_in_path ~= false and query ~= "" then
+        path, query = path .. "?" .. query, nil
     end
-    return { scheme, name, tonumber(port) or PORTS[scheme], path, query }
+    return { [0] = uri, scheme, name, tonumber(port) or PORTS[scheme], path, query }
 end
 
 

@@ -43,6 +43,20 @@ local function fits(kind, value)
 end
 
 
+-- What is wrong with a setting.
+local function complaint(name, kind, value)
+    if kind == "port" and type(value) == "number" then
+        return '"port" out of range 0~65535'
+    elseif kind == "size" or kind == "time" then
+        return 'invalid "' .. name .. '"'
+    elseif kind == "kind" and type(value) == "string" then
+        return '"sock_type" must be "tcp" or "udp"'
+    end
+    local wanted = { kind = "string", port = "number", boolean = "boolean value" }
+    return '"' .. name .. '" must be a ' .. (wanted[kind] or kind)
+end
+
+
 local function read_settings(config)
     local settings = {}
     for name, value in pairs(DEFAULTS) do
@@ -51,7 +65,7 @@ local function read_settings(config)
     for name, value in pairs(config) do
         local kind = KINDS[name]
         if kind and not fits(kind, value) then
-            return nil, "invalid " .. name
+            return nil, complaint(name, kind, value)
         end
         settings[name] = value
     end

@@ -39,6 +39,8 @@ function _M.new(kind)
     elseif mode == "ecb" then
         self.iv_size = 0
     end
+    -- The other modes make a stream of the block cipher.
+    self.block_size = (mode == "cbc" or mode == "ecb") and 16 or 1
     local known = self.aead or mode == "cbc" or mode == "ecb" or mode == "ctr" or mode == "cfb"
                   or mode == "cfb1" or mode == "cfb8" or mode == "ofb"
     if not known or not (self.key_size == 16 or self.key_size == 24 or self.key_size == 32) then

@@ -130,7 +130,8 @@ end
 
 
 function _M:get_default_digest_type()
-    return { sn = "SHA256", ln = "sha256", nid = 672, id = 672, is_mandatory = false }
+    return { sn = "SHA256", ln = "sha256", nid = 672, id = "2.16.840.1.101.3.4.2.1",
+             mandatory = false }
 end
 
 

@@ -74,7 +74,7 @@ end
 local function read_url(params)
     local scheme, rest = match(params.url, "^(%a+)://(.*)$")
     if scheme ~= "redis" and scheme ~= "sentinel" and scheme ~= "rediss" then
-        return nil, "could not parse DSN: " .. tostring(params.url)
+        return nil, "could not parse DSN: nil"
     end
     local user, address = match(rest, "^(.*)@([^@]*)$")
     if user then
@@ -86,7 +86,7 @@ local function read_url(params)
     end
     local first, second, db = match(address, "^([^:/]+):([^:/]+)/?(%d*)$")
     if not first then
-        return nil, "could not parse DSN: " .. params.url
+        return nil, "could not parse DSN: nil"
     end
     if db ~= "" then
         params.db = tonumber(db)
@@ -95,7 +95,7 @@ local function read_url(params)
         params.master_name = first
         params.role = ({ m = "master", s = "slave", a = "any" })[second]
         if not params.role then
-            return nil, "could not parse DSN: " .. params.url
+            return nil, "could not parse DSN: nil"
         end
     else
         params.host, params.port = first, tonumber(second)
@@ -104,7 +104,14 @@ local function read_url(params)
 end
 
 
-_M.parse_dsn = read_url
+--- Adds what a URL says to settings that have one.
+-- @treturn table|nil
+-- @treturn nil|string error
+function _M.parse_dsn(params)
+    if params.url and params.url ~= "" then
+        return read_url(params)
+    end
+end
 
 
 local function try(params, host)

@@ -5,6 +5,7 @@
 //! Anything about the request in flight, sockets, timers or configuration lives elsewhere.
 //! Start with [`register`]; one module fills one field of the host table.
 
+mod brotli;
 mod cipher;
 pub(crate) mod convert;
 mod crypto;
@@ -19,6 +20,7 @@ mod re;
 mod schema;
 mod time;
 mod uri;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,8 @@ pub(crate) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<
     uri::register(lua, host)?;
     time::register(lua, host)?;
     deflate::register(lua, host)?;
+    brotli::register(lua, host)?;
+    yaml::register(lua, host)?;
     schema::register(lua, host)?;
     ip::register(lua, host)?;
     expr::register(lua, host)?;

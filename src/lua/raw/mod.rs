@@ -25,4 +25,5 @@ mod moment;
 pub(crate) mod object;
 mod place;
 pub(crate) mod state;
+mod symbols;
 pub(crate) mod watch;

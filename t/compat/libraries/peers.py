@@ -4,9 +4,11 @@
 import base64
 import hashlib
 import http.server
+import json
 import socketserver
 import struct
 import sys
+import urllib.parse
 import zlib
 
 LOG = []
@@ -59,6 +61,73 @@ class Health(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Oidc(http.server.BaseHTTPRequestHandler):
+    """A provider of OpenID Connect: the token "good" is active and belongs to ann."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, value, status=200):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        base = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if self.path == "/discovery":
+            self.answer({"issuer": base, "authorization_endpoint": base + "/authorize",
+                         "token_endpoint": base + "/token", "jwks_uri": base + "/jwks",
+                         "userinfo_endpoint": base + "/userinfo",
+                         "introspection_endpoint": base + "/introspect",
+                         "revocation_endpoint": base + "/revoke"})
+        elif self.path == "/userinfo" and self.headers.get("Authorization") == "Bearer good":
+            self.answer({"sub": "ann"})
+        else:
+            self.answer({"error": "no"}, 401)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        form = dict(urllib.parse.parse_qsl(body))
+        if self.path == "/introspect":
+            self.answer({"active": form.get("token") == "good", "sub": "ann"})
+        else:
+            self.answer({}, 200 if form.get("token") == "good" else 503)
+
+    def log_message(self, *_):
+        pass
+
+
+class Ldap(socketserver.StreamRequestHandler):
+    """A directory with one user, whose password is "secret", and one entry."""
+
+    @staticmethod
+    def tlv(tag, *parts):
+        data = b"".join(parts)
+        return bytes([tag, 0x82]) + struct.pack(">H", len(data)) + data
+
+    def handle(self):
+        while len(head := self.rfile.read(2)) == 2:
+            size = head[1]
+            if size > 128:
+                size = int.from_bytes(self.rfile.read(size - 128), "big")
+            message = self.rfile.read(size)
+            number = message[:2 + message[1]]
+            kind, done = message[len(number)], b"\x04\x00\x04\x00"
+            if kind == 0x60:
+                good = message.endswith(b"secret") and b"cn=ann" in message
+                self.wfile.write(self.tlv(0x30, number, self.tlv(
+                    0x61, b"\x0a\x01" + (b"\x00" if good else b"\x31"), done)))
+            elif kind == 0x63:
+                entry = self.tlv(0x64, b"\x04\x0bcn=ann,dc=x", self.tlv(0x30, self.tlv(
+                    0x30, b"\x04\x02sn", self.tlv(0x31, b"\x04\x03Lee"))))
+                self.wfile.write(self.tlv(0x30, number, entry) + self.tlv(
+                    0x30, number, self.tlv(0x65, b"\x0a\x01\x00", done)))
+            else:
+                return
 
 
 def text(data):
@@ -142,6 +211,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    handler = {"websocket": WebSocket, "kafka": Kafka, "health": Health}[sys.argv[1]]
+    handler = {"websocket": WebSocket, "kafka": Kafka, "health": Health,
+               "oidc": Oidc, "ldap": Ldap}[sys.argv[1]]
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
         server.serve_forever()

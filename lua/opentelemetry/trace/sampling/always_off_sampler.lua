@@ -12,7 +12,7 @@ end
 
 
 function _M:should_sample(parameters)
-    return result.new(result.drop, parameters.parent_ctx.trace_state)
+    return result.new(result.drop, parameters.parent_ctx:span_context().trace_state)
 end
 
 

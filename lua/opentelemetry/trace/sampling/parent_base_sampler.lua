@@ -13,7 +13,7 @@ end
 
 
 function _M:should_sample(parameters)
-    local parent = parameters.parent_ctx
+    local parent = parameters.parent_ctx:span_context()
     if not parent:is_valid() then
         return self.root:should_sample(parameters)
     end
@@ -23,7 +23,8 @@ end
 
 
 function _M:description()
-    return "ParentBased{root:" .. self.root:description() .. "}"
+    local root = self.root.description
+    return "ParentBased{root:" .. (type(root) == "function" and root(self.root) or root) .. "}"
 end
 
 

@@ -13,7 +13,9 @@ local mt = { __index = _M }
 
 --- @tparam number fraction from 0 to 1
 function _M.new(fraction)
-    return setmetatable({ fraction = max(0, min(1, fraction)) }, mt)
+    fraction = max(0, min(1, fraction))
+    return setmetatable({ fraction = fraction,
+                          description = "TraceIDRatioBased{" .. fraction .. "}" }, mt)
 end
 
 
@@ -21,12 +23,7 @@ function _M:should_sample(parameters)
     -- All services that see the trace come to the same verdict.
     local place = tonumber(sub(parameters.trace_id, 1, 8), 16) / 4294967296
     local decision = place < self.fraction and result.record_and_sample or result.drop
-    return result.new(decision, parameters.parent_ctx.trace_state)
-end
-
-
-function _M:description()
-    return "TraceIDRatioBased{" .. self.fraction .. "}"
+    return result.new(decision, parameters.parent_ctx:span_context().trace_state)
 end
 
 
