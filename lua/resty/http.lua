@@ -7,7 +7,10 @@ local uris = require("resty.http.uri")
 
 local concat = table.concat
 local find = string.find
+local ipairs = ipairs
 local lower = string.lower
+local pairs = pairs
+local rawget = rawget
 local setmetatable = setmetatable
 local sub = string.sub
 local tcp = require("moongate.socket").tcp
@@ -23,7 +26,7 @@ local _M = { _VERSION = "0.17.2" }
 local mt = { __index = _M }
 
 unsupported.fill(_M, "resty.http.", {
-    "request_pipeline", "get_client_body_reader", "set_proxy_options", "connect_proxy",
+    "get_client_body_reader", "set_proxy_options", "connect_proxy",
     "proxy_request", "proxy_response",
 })
 
@@ -326,6 +329,51 @@ function _M:request(params)
         return nil, err
     end
     return self:read_response(params, answer)
+end
+
+
+-- A response of a pipeline whose head is read when somebody looks at it. Whatever came before
+-- it on the connection has to be read first.
+local pipelined = {
+    __index = function(self, field)
+        local client, params = rawget(self, "client"), rawget(self, "params")
+        if not client then
+            return nil
+        end
+        self.client, self.params = nil, nil
+        local response, err = client:read_response(params)
+        if not response then
+            -- Without a status it has failed.
+            self.error = err
+            return nil
+        end
+        for name, value in pairs(response) do
+            self[name] = value
+        end
+        return rawget(self, field)
+    end,
+}
+
+
+--- Sends requests one behind the other; their responses are read in the same order.
+-- @tparam {table,...} requests params of `send_request` each
+-- @treturn {table,...}|nil as from `read_response`, each read when it is looked at first
+-- @treturn nil|string error
+function _M:request_pipeline(requests)
+    for _, params in ipairs(requests) do
+        if params.headers and params.headers["Expect"] == "100-continue" then
+            return nil, "Cannot pipeline request specifying Expect: 100-continue"
+        end
+        local ok, err = self:send_request(params)
+        if not ok then
+            return nil, err
+        end
+    end
+    local responses = {}
+    for at, params in ipairs(requests) do
+        responses[at] = setmetatable({ client = self, params = params }, pipelined)
+    end
+    return responses
 end
 
 
