@@ -129,14 +129,16 @@ def jwt_auth(t):
 
 JWE = """
 const c = require("crypto"), b = (x) => Buffer.from(x).toString("base64url");
-const head = b(JSON.stringify({alg: "dir", enc: "A256GCM", kid: "jwe-user"})), iv = c.randomBytes(12);
+const head = b(JSON.stringify({alg: "dir", enc: "A256GCM", kid: "jwe-user"}));
+const iv = c.randomBytes(12);
 const one = c.createCipheriv("aes-256-gcm", process.argv[1], iv);
 const text = Buffer.concat([one.update("the plain text"), one.final()]);
 console.log([head, "", b(iv), b(text), b(one.getAuthTag())].join("."));
 """
 
 
-@case("jwe-decrypt", {"header": "Authorization", "forward_header": "Authorization"}, consumer={"key": "jwe-user", "secret": "12345678901234567890123456789012"})
+@case("jwe-decrypt", {"header": "Authorization", "forward_header": "Authorization"},
+      consumer={"key": "jwe-user", "secret": "12345678901234567890123456789012"})
 def jwe_decrypt(t):
     token = subprocess.run(["node", "-e", JWE, "12345678901234567890123456789012"], check=True,
                            capture_output=True, text=True).stdout.strip()
@@ -380,7 +382,8 @@ def uri_blocker(t):
 @case("cors", {"allow_origins": "http://a.org", "allow_methods": "GET,PUT"})
 def cors(t):
     answer = t.get("/cors/x", {"Origin": "http://a.org"})
-    t.that(answer.fields.get("access-control-allow-origin") == "http://a.org", "one of ours", answer)
+    t.that(answer.fields.get("access-control-allow-origin") == "http://a.org", "one of ours",
+           answer)
     answer = t.get("/cors/x", {"Origin": "http://b.org"})
     t.that("access-control-allow-origin" not in answer.fields, "another", answer)
 
