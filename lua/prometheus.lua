@@ -224,6 +224,8 @@ function Counter:inc(value, values)
         self.parent:log_error(err)
         return
     end
+    -- A variable of nginx may be the text of a number.
+    value = tonumber(value) or value
     if value ~= nil and value < 0 then
         self.parent:log_error_kv(self.name, value, "Value should not be negative")
         return

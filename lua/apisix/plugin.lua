@@ -203,6 +203,60 @@ function _M.set_plugins_meta_parent(plugins, parent)
 end
 
 
+-- conf -> its plugin's `lua_body_filter`, ready to be called.
+local body_filters = setmetatable({}, { __mode = "k" })
+
+
+local function body_filter_of(plugin, conf)
+    local filter = body_filters[conf]
+    if filter == nil then
+        local func = plugin.lua_body_filter
+        filter = type(func) == "function" and require("moongate.plan").prepared(func, conf) or false
+        body_filters[conf] = filter
+    end
+    return filter
+end
+
+
+--- Sends a piece of an answer that a plugin has fetched by itself, after all plugins of the
+-- request that have a `lua_body_filter` have seen it.
+-- @tparam table ctx
+-- @tparam table headers of the answer
+-- @tparam string body
+-- @tparam[opt] boolean no_flush leave it in the buffer
+-- @tparam[opt] boolean wait until the client has taken it
+-- @treturn boolean
+-- @treturn nil|string error
+function _M.lua_response_filter(ctx, headers, body, no_flush, wait)
+    local plugins = ctx.plugins or {}
+    for at = 1, #plugins, 2 do
+        local plugin, conf = plugins[at], plugins[at + 1]
+        local filter = body_filter_of(plugin, conf)
+        if filter then
+            ctx._plugin_name = plugin.name
+            local code, new_body = filter(conf, ctx, headers, body)
+            ctx._plugin_name = nil
+            if code then
+                if code ~= ngx.OK then
+                    ngx.status = code
+                end
+                ngx.print(new_body)
+                return ngx.exit(ngx.OK)
+            end
+            body = new_body or body
+        end
+    end
+    local ok, err = ngx.print(body)
+    if ok and not no_flush then
+        ok, err = ngx.flush(wait == true)
+    end
+    if not ok then
+        return false, err
+    end
+    return true
+end
+
+
 -- The list is made anew at every reload, so it is read where it is.
 return setmetatable(_M, {
     __index = function(_, name)

@@ -81,7 +81,7 @@ local function guarded(func, meta, key)
     if not filter and not before then
         return func
     end
-    return function(conf, ctx)
+    return function(conf, ctx, ...)
         if filter and not passes(filter, ctx, key) then
             return
         end
@@ -92,7 +92,7 @@ local function guarded(func, meta, key)
                                " failed: ", located(err, before), ", route: ", ctx.route_id)
             end
         end
-        return func(conf, ctx)
+        return func(conf, ctx, ...)
     end
 end
 
@@ -130,9 +130,18 @@ local function with_secrets(func, conf)
     if secret.resolve_conf(conf) == conf then
         return func
     end
-    return function(original, ctx)
-        return func(secret.resolve_conf(original), ctx)
+    return function(original, ctx, ...)
+        return func(secret.resolve_conf(original), ctx, ...)
     end
+end
+
+
+--- A plugin's function as it is to be called for `conf`: with secrets, filter and
+-- pre_function.
+function _M.prepared(func, conf)
+    local meta = conf._meta
+    func = with_secrets(func, conf)
+    return type(meta) == "table" and guarded(func, meta, conf) or func
 end
 
 
@@ -142,9 +151,7 @@ local function add_phase(plan, phase, items)
         local func = item.plugin[phase]
         if type(func) == "function" then
             local n = #fns + 1
-            local meta = item.conf._meta
-            func = with_secrets(func, item.conf)
-            fns[n] = type(meta) == "table" and guarded(func, meta, item.conf) or func
+            fns[n] = _M.prepared(func, item.conf)
             confs[n] = item.conf
             names[n] = item.name
         end

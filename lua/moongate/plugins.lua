@@ -121,11 +121,34 @@ function _M.order()
 end
 
 
+-- APISIX lets a process of its own write out the metrics of its prometheus plugin now and then.
+-- There is none here: the first worker does.
+local function start_exporter()
+    local exporter = package.loaded["apisix.plugins.prometheus.exporter"]
+    if type(exporter) ~= "table" or not exporter.init_exporter_timer or ngx.worker.id() ~= 0 then
+        return
+    end
+    local process = require("ngx.process")
+    local usual = process.type
+    process.type = function()
+        return "privileged agent"
+    end
+    local ok, err = pcall(exporter.init_exporter_timer)
+    process.type = usual
+    if not ok then
+        error(err, 0)
+    end
+end
+
+
 --- Runs a plugin's `init` and, as APISIX does, its `workflow_handler`.
 function _M.init(name)
     local plugin = loaded[name]
     if plugin.init then
         plugin.init()
+    end
+    if name == "prometheus" then
+        start_exporter()
     end
     if plugin.workflow_handler then
         plugin.workflow_handler()

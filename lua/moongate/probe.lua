@@ -17,6 +17,9 @@ local _M = {}
 -- What lies below these belongs to a request, or is whatever a plugin puts there.
 local OPEN = { arg = true, ctx = true, header = true, status = true, var = true }
 
+-- What official plugins name, and APISIX has not either: nil is what they expect.
+local NOWHERE = { ["apisix.core.schema.uri"] = true }
+
 local PHASES = {
     "rewrite", "access", "before_proxy", "balancer", "header_filter", "body_filter",
     "delayed_body_filter", "log", "init", "destroy",
@@ -54,7 +57,8 @@ end
 --- Whether a name leads to something.
 -- @tparam string module where it starts, or "" for the globals
 -- @tparam string ... the fields, outermost first
--- @treturn string "yes", "no", or "raises" for what exists by name only
+-- @treturn string "yes", "no", "nowhere" for what is nil in APISIX too, or "raises" for what
+-- exists by name only
 -- @treturn string|nil why it raises
 function _M.name(module, ...)
     local value = _G
@@ -73,6 +77,9 @@ function _M.name(module, ...)
         local ok
         ok, value = pcall(index, value, (select(at, ...)))
         if ok and value == nil then
+            if NOWHERE[table.concat({ module, ... }, ".")] then
+                return "nowhere"
+            end
             -- A global that is not there is the plugin's own affair.
             return (module == "" and at == 1) and "yes" or "no"
         end

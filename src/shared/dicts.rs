@@ -30,6 +30,7 @@ pub const DEFAULTS: &[(&str, usize)] = &[
     ("lrucache-lock", 10 * MIB),
     ("lrucache-lock-stream", 10 * MIB),
     ("mcp-session", 10 * MIB),
+    ("memory_cache", 50 * MIB),
     ("nacos", 64 * MIB),
     ("nacos-stream", 64 * MIB),
     ("ocsp-stapling", 10 * MIB),

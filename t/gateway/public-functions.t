@@ -284,3 +284,98 @@ routes:
 GET /hello
 --- response_body chomp
 true true true true
+
+
+
+=== TEST 10: a clone of a ctx knows the conf, what is not set has its default
+--- apisix_yaml
+routes:
+  - id: mine
+    uri: "/hello"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function(conf, ctx)
+                local core = require("apisix.core")
+                local copy = core.table.clone(ctx)
+                local var = ctx.var
+                var.llm_model = "m"
+                return 200, table.concat({ copy.conf_type, copy.conf_id, var.request_type,
+                                           var.llm_model, var.llm_stream }, " ")
+            end
+#END
+--- request
+GET /hello
+--- response_body chomp
+route mine traditional_http m false
+
+
+
+=== TEST 11: lua_response_filter sends what the filters of the plugins make of it
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function(conf, ctx)
+                local plugin = require("apisix.plugin")
+                local own = { name = "own", lua_body_filter = function(_, _, headers, body)
+                    return nil, body:upper() .. headers.x
+                end }
+                ctx.plugins = { own, {} }
+                plugin.lua_response_filter(ctx, { x = "!" }, "one")
+                plugin.lua_response_filter(ctx, { x = "?" }, "two")
+                return ngx.exit(200)
+            end
+#END
+--- request
+GET /hello
+--- response_body chomp
+ONE!TWO?
+
+
+
+=== TEST 12: resty.limit.count counts up, a pipeline of resty.http keeps its order
+--- apisix_yaml
+routes:
+  - uri: "/count"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function()
+                local limit = require("resty.limit.count").new("plugin-limit-count", 3, 60)
+                local seen = {}
+                for at, cost in ipairs({ 1, 2, 1 }) do
+                    local delay, used = limit:incoming(ngx.var.request_uri, true, cost)
+                    seen[at] = tostring(delay) .. "/" .. used
+                end
+                return 200, table.concat(seen, " ")
+            end
+  - uri: "/pipeline"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function()
+                local http = require("resty.http").new()
+                assert(http:connect("127.0.0.1", ngx.var.server_port))
+                local responses = assert(http:request_pipeline({
+                    { path = "/count?again" }, { path = "/nowhere" },
+                }))
+                local first = responses[1].status .. " " .. responses[1]:read_body()
+                local second = responses[2]
+                return 200, first .. ", " .. second.status
+            end
+#END
+--- pipelined_requests eval
+["GET /count", "GET /pipeline"]
+--- response_body eval
+["0/1 0/3 nil/rejected", "200 0/1 0/3 nil/rejected, 404"]

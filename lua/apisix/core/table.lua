@@ -1,7 +1,7 @@
 --- `core.table`: Lua's `table` and more.
 -- @module apisix.core.table
 local clear = require("table.clear")
-local clone = require("table.clone")
+local shallow_copy = require("table.clone")
 local host = require("moongate.host")
 local isarray = require("table.isarray")
 local isempty = require("table.isempty")
@@ -28,7 +28,6 @@ local _M = {
     new = new_tab,
     clear = clear,
     nkeys = nkeys,
-    clone = clone,
     isarray = isarray,
     isempty = isempty,
     insert = table.insert,
@@ -37,6 +36,16 @@ local _M = {
 }
 
 setmetatable(_M, { __index = table })
+
+
+--- A shallow copy. That of a ctx also has what its metatable knows of the request.
+function _M.clone(t)
+    local mt = getmetatable(t)
+    if type(mt) == "table" and mt.__pairs then
+        mt.__pairs(t)
+    end
+    return shallow_copy(t)
+end
 
 
 --- Appends all values, nil included, and returns the last index.

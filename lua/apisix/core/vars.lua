@@ -44,6 +44,25 @@ for name in ([[
     _M.written_through[name] = true
 end
 
+-- What these are until a plugin sets them.
+local defaults = {
+    request_type = "traditional_http",
+    llm_cache_creation_input_tokens = "0",
+    llm_cache_read_input_tokens = "0",
+    llm_completion_tokens = "0",
+    llm_content_risk_level = "",
+    llm_end_user_id = "",
+    llm_has_tool_calls = "false",
+    llm_model = "",
+    llm_prompt_tokens = "0",
+    llm_reasoning_tokens = "0",
+    llm_stream = "false",
+    llm_time_to_first_token = "0",
+    llm_tool_count = "0",
+    llm_total_tokens = "0",
+    request_llm_model = "",
+}
+
 -- Changed by `set_uri_args`, so never kept.
 local never_kept = { args = true, is_args = true }
 
@@ -73,6 +92,12 @@ local registered = {
         return var._ctx.resp_body or ""
     end,
 }
+
+for name, value in pairs(defaults) do
+    registered[name] = function()
+        return value
+    end
+end
 
 local exact = {
     method = function()

@@ -1,4 +1,6 @@
 --- `resty.limit.count`: so many requests in a window of time.
+--
+-- As of version 1.2, which APISIX 3.18 runs with, it counts up and tells what was used.
 -- @module resty.limit.count
 local host = require("moongate.host")
 
@@ -6,7 +8,7 @@ local assert = assert
 local dict_get = host.dict.get
 local setmetatable = setmetatable
 
-local _M = { _VERSION = "0.09" }
+local _M = { _VERSION = "1.2.0" }
 local mt = { __index = _M }
 
 
@@ -31,36 +33,38 @@ end
 -- @tparam boolean commit whether to count it, or only to look
 -- @tparam[opt=1] number cost how many requests it counts for
 -- @treturn number|nil 0
--- @treturn number|string how many are left, or "rejected", or another error
+-- @treturn number|string how many are counted now, or "rejected", or another error
 function _M:incoming(key, commit, cost)
     cost = cost or 1
-    local remaining, err
+    local used, err
     if commit then
-        remaining, err = self.dict:incr(key, -cost, self.limit, self.window)
-        if not remaining then
+        used, err = self.dict:incr(key, cost, 0, self.window)
+        if not used then
             return nil, err
         end
     else
-        remaining = (self.dict:get(key) or self.limit) - cost
+        used = (self.dict:get(key) or 0) + cost
     end
 
-    if remaining < 0 then
+    if used > self.limit then
         return nil, "rejected"
     end
-    return 0, remaining
+    return 0, used
 end
 
 
 --- Takes back a request that was counted but then not let through.
+-- @treturn number|nil how many are counted now
+-- @treturn nil|string error
 function _M:uncommit(key, cost)
-    local remaining, err = self.dict:incr(key, cost or 1)
-    if not remaining then
+    local used, err = self.dict:incr(key, -(cost or 1))
+    if not used then
         if err == "not found" then
-            return self.limit
+            return 0
         end
         return nil, err
     end
-    return remaining
+    return used
 end
 
 

@@ -156,6 +156,10 @@ impl Report<'_> {
                     self.lacks(file, &what, needed);
                 }
                 (Some("no"), _) => self.lacks(file, shown, needed),
+                (Some("nowhere"), _) => {
+                    let text = format!("{shown} is nil, as it is in APISIX");
+                    self.add(file, needed.lines.iter().copied(), false, text);
+                }
                 (Some("raises"), Some(why)) => {
                     self.add(file, needed.lines.iter().copied(), !needed.optional, why.clone());
                 }

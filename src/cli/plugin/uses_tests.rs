@@ -63,11 +63,73 @@ return core.k",
             "apisix.core/d?@{4}",
             "apisix.core/e@{4}",
             "apisix.core/f@{4}",
-            "apisix.core/g@{5}",
             "apisix.core/j@{6}",
             "apisix.core/k@{7}",
         ],
         &["apisix.core@{1}"],
+    );
+}
+
+#[test]
+fn require_by_its_own_name_or_another_is_require() {
+    check(
+        "local require, want, try = require, require, pcall
+local a = require('a')
+local ok, b = try(want, 'b')
+a.x(b.y)
+want 'c'",
+        &["a/x@{4}", "b/y@{4}"],
+        &["a@{2}", "b?@{3}", "c@{5}"],
+    );
+}
+
+#[test]
+fn assignments_end_what_is_known() {
+    check(
+        "local core, lib = require('apisix.core')
+core.a()
+core = other
+core.b()
+local late
+late = require('x.y')
+late.c()
+late = nil
+late.d()
+local first, second = f(ngx.e), ngx.g
+second.h()
+first, second = second.i, first
+second.j()
+if core.k == 1 then lib.l() end",
+        &[
+            "_G/ngx.e@{10}",
+            "_G/ngx.g@{10}",
+            "_G/ngx.g.h@{11}",
+            "_G/ngx.g.i@{12}",
+            "apisix.core/a@{2}",
+            "x.y/c@{7}",
+        ],
+        &["apisix.core@{1}", "x.y@{6}"],
+    );
+}
+
+#[test]
+fn what_is_assigned_to_is_no_use_but_what_leads_there_is() {
+    check(
+        "function ngx.own(a) return a.b end
+function ngx.re:own() return self.c end
+ngx.set, ngx.too = 1, ngx.other
+ngx.list[ngx.at] = ngx.own
+x = { ngx.set, ngx.too, key = ngx.value, ngx = 1 }
+repeat local ngx = f() until ngx.hidden or g { ngx.hidden } ngx.seen()
+ngx.re.own()",
+        &[
+            "_G/ngx.at@{4}",
+            "_G/ngx.list@{4}",
+            "_G/ngx.other@{3}",
+            "_G/ngx.seen@{6}",
+            "_G/ngx.value@{5}",
+        ],
+        &[],
     );
 }
 
@@ -79,6 +141,7 @@ local b = ngx.foo or {}
 b.bar()
 local c = ngx.baz()
 c.x()
+pcall(require, 'e.' .. f)
 local d = ngx[y].z",
         &["_G/ngx.baz@{4}", "_G/ngx.foo?@{2}"],
         &[],
@@ -132,4 +195,11 @@ fn any_start_of_a_source_is_walked_to_its_end() {
     for end in 0..=source.len() {
         uses(&source[..end]);
     }
+}
+
+#[test]
+fn a_source_deeper_than_lua_takes_ends_the_walk_and_nothing_else() {
+    uses(&"local f = function() ".repeat(10_000));
+    uses(&"repeat until ".repeat(10_000));
+    uses(&"x[".repeat(10_000));
 }

@@ -1,0 +1,955 @@
+"""One case per official plugin: how it is configured, and what must come of it."""
+
+import base64
+import concurrent.futures
+import hashlib
+import hmac
+import json
+import subprocess
+import time
+import urllib.parse
+from email.utils import formatdate
+
+import peers
+
+CASES = []
+# What loggers wait for before they send.
+AT_ONCE = {"batch_max_size": 1, "inactive_timeout": 1, "buffer_duration": 1}
+FORMAT = {"host": "$host", "path": "$uri", "status": "$status", "who": "official"}
+
+
+class Case:
+    """A plugin, on a route `/name/*` with `conf`, and `act`, which asks it."""
+
+    def __init__(self, name, conf, act, options):
+        self.name, self.conf, self.act = name, conf, act
+        # A second case of a plugin has its own name behind that of the plugin.
+        again = any(other.name == name for other in CASES)
+        self.path = "/" + (act.__name__.replace("_", "-") if again else name)
+        self.needs, self.more = options.pop("needs", ()), options.pop("more", ())
+        self.logs, self.other = options.pop("logs", ()), options.pop("other", None)
+        self.beside = options.pop("beside", {})
+        self.consumer = options.pop("consumer", None)
+        self.upstream = options.pop("upstream", None)
+        assert not options, options
+
+    def objects(self, rig):
+        made = self.other(rig) if self.other else {}
+        if self.conf is not None:
+            conf = self.conf(rig) if callable(self.conf) else self.conf
+            beside = self.beside(rig) if callable(self.beside) else self.beside
+            route = {"uri": self.path + "/*", "plugins": {self.name: conf, **beside}}
+            if self.upstream:
+                route["upstream"] = self.upstream(rig)
+            made.setdefault("routes", []).append(route)
+        if self.consumer:
+            made.setdefault("consumers", []).append(
+                {"username": "user_" + self.name.replace("-", "_"),
+                 "plugins": {self.name: self.consumer}})
+        return made
+
+
+def case(name, conf=None, **options):
+    """Adds the function below to the cases."""
+    def add(act):
+        CASES.append(Case(name, conf, act, options))
+        return act
+    return add
+
+
+def text_of(path):
+    try:
+        with open(path, encoding="utf-8") as text:
+            return text.read()
+    except OSError:
+        return ""
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def jwt(claims, secret, fields=None):
+    head = b64(json.dumps({"alg": "HS256", "typ": "JWT", **(fields or {})}).encode())
+    text = head + "." + b64(json.dumps(claims).encode())
+    return text + "." + b64(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest())
+
+
+def basic(name, password):
+    return {"Authorization": "Basic " + base64.b64encode(
+        ("%s:%s" % (name, password)).encode()).decode()}
+
+
+# ------------------------------------------------------------------------- authentication
+
+@case("key-auth", {}, consumer={"key": "k3y"}, logs=("invalid api key",))
+def key_auth(t):
+    answer = t.get("/key-auth/x", {"apikey": "k3y"})
+    t.status_is(answer, 200, "the key passes")
+    t.that("X-Consumer-Username: user_key_auth" in answer.text, "the upstream learns who", answer)
+    t.status_is(t.get("/key-auth/x", {"apikey": "other"}), 401, "another key is refused")
+    t.status_is(t.get("/key-auth/x"), 401, "none is refused")
+
+
+@case("basic-auth", {"hide_credentials": True}, consumer={"username": "ann", "password": "secret"})
+def basic_auth(t):
+    answer = t.get("/basic-auth/x", basic("ann", "secret"))
+    t.status_is(answer, 200, "name and password pass")
+    t.that("Authorization" not in answer.text, "credentials are hidden", answer)
+    answer = t.get("/basic-auth/x", basic("ann", "wrong"))
+    t.status_is(answer, 401, "a wrong password is refused")
+    t.that("www-authenticate" in answer.fields, "with a challenge", answer)
+
+
+@case("hmac-auth", {"signed_headers": ["x-custom"]},
+      consumer={"key_id": "john", "secret_key": "john-secret"}, logs=("Invalid signature",))
+def hmac_auth(t):
+    def fields(secret):
+        date = formatdate(usegmt=True)
+        text = "john\nGET /hmac-auth/x?a=1\ndate: %s\nx-custom: yes\n" % date
+        mac = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
+        return {"Date": date, "x-custom": "yes", "Authorization":
+                'Signature keyId="john",algorithm="hmac-sha256",headers="@request-target date '
+                'x-custom",signature="%s"' % base64.b64encode(mac).decode()}
+    t.status_is(t.get("/hmac-auth/x?a=1", fields("john-secret")), 200, "a signature passes")
+    t.status_is(t.get("/hmac-auth/x?a=1", fields("other")), 401, "a wrong one is refused")
+
+
+@case("jwt-auth", {}, consumer={"key": "jwt-user", "secret": "a-secret-of-thirty-two-letters-ok"},
+      logs=("claim expired at", "signature mismatch"))
+def jwt_auth(t):
+    secret = "a-secret-of-thirty-two-letters-ok"
+    good = jwt({"key": "jwt-user", "exp": int(time.time()) + 600}, secret)
+    old = jwt({"key": "jwt-user", "exp": int(time.time()) - 600}, secret)
+    t.status_is(t.get("/jwt-auth/x", {"Authorization": good}), 200, "a token passes")
+    t.status_is(t.get("/jwt-auth/x?jwt=" + good), 200, "also as an argument")
+    t.status_is(t.get("/jwt-auth/x", {"Authorization": old}), 401, "an old one is refused")
+    t.status_is(t.get("/jwt-auth/x", {"Authorization": good[:-3] + "abc"}), 401, "a changed one")
+
+
+JWE = """
+const c = require("crypto"), b = (x) => Buffer.from(x).toString("base64url");
+const head = b(JSON.stringify({alg: "dir", enc: "A256GCM", kid: "jwe-user"}));
+const iv = c.randomBytes(12);
+const one = c.createCipheriv("aes-256-gcm", process.argv[1], iv);
+const text = Buffer.concat([one.update("the plain text"), one.final()]);
+console.log([head, "", b(iv), b(text), b(one.getAuthTag())].join("."));
+"""
+
+
+@case("jwe-decrypt", {"header": "Authorization", "forward_header": "Authorization"},
+      consumer={"key": "jwe-user", "secret": "12345678901234567890123456789012"})
+def jwe_decrypt(t):
+    token = subprocess.run(["node", "-e", JWE, "12345678901234567890123456789012"], check=True,
+                           capture_output=True, text=True).stdout.strip()
+    answer = t.get("/jwe-decrypt/x", {"Authorization": token})
+    t.status_is(answer, 200, "a token passes")
+    t.that("authorization: the plain text" in answer.text.lower(), "decrypted", answer)
+    t.status_is(t.get("/jwe-decrypt/x", {"Authorization": token[:-4] + "abcd"}), 400,
+                "a changed one is refused")
+    t.status_is(t.get("/jwe-decrypt/x"), 403, "none is refused")
+
+
+@case("ldap-auth", lambda t: {"base_dn": "ou=users,dc=example,dc=org",
+                              "ldap_uri": "127.0.0.1:%d" % t.ldap},
+      consumer={"user_dn": "cn=user01,ou=users,dc=example,dc=org"}, needs=("ldap",),
+      logs=("ldap-auth failed",))
+def ldap_auth(t):
+    t.status_is(t.get("/ldap-auth/x", basic("user01", "password1")), 200, "slapd's user passes")
+    t.status_is(t.get("/ldap-auth/x", basic("user01", "password2")), 401, "a wrong password")
+    t.status_is(t.get("/ldap-auth/x", basic("user02", "password1")), 401, "an unknown name")
+    t.status_is(t.get("/ldap-auth/x"), 401, "none")
+
+
+@case("multi-auth", {"auth_plugins": [{"basic-auth": {}}, {"key-auth": {}}]},
+      more=("basic-auth", "key-auth"), logs=("failed to authenticate the request, code: 401",))
+def multi_auth(t):
+    t.status_is(t.get("/multi-auth/x", basic("ann", "secret")), 200, "a password passes")
+    t.status_is(t.get("/multi-auth/x", {"apikey": "k3y"}), 200, "a key passes")
+    t.status_is(t.get("/multi-auth/x"), 401, "neither is refused")
+
+
+@case("wolf-rbac", {}, more=(), other=lambda t: {"consumers": [
+    {"username": "wolf", "plugins": {"wolf-rbac": {"appid": "app", "server": t.url + "/wolf"}}}]},
+      logs=("ERR_ACCESS_DENIED",))
+def wolf_rbac(t):
+    def answer(call):
+        args = urllib.parse.parse_qs(call.path.partition("?")[2])
+        if args["resName"] == ["/wolf-rbac/x"] and call.fields.get("x-rbac-token") == "good":
+            return {"ok": True, "data": {"userInfo": {
+                "id": 7, "username": "ann", "nickname": "Ann"}}}
+        return 401, {"ok": False, "reason": "ERR_ACCESS_DENIED"}
+    t.service.on("/wolf/wolf/rbac/access_check", answer)
+    found = t.get("/wolf-rbac/x", {"x-rbac-token": "V1#app#good"})
+    t.status_is(found, 200, "who may passes")
+    t.that("X-UserId: 7" in found.text, "the upstream learns who", found)
+    t.status_is(t.get("/wolf-rbac/y", {"x-rbac-token": "V1#app#good"}), 401, "who may not")
+    t.status_is(t.get("/wolf-rbac/x"), 401, "who has no token")
+
+
+@case("openid-connect", lambda t: {
+    "client_id": "c", "client_secret": "s", "bearer_only": True, "realm": "official",
+    "discovery": t.url + "/oidc/.well-known/openid-configuration",
+    "introspection_endpoint": t.url + "/oidc/introspect", "ssl_verify": False},
+      logs=("OIDC introspection failed", "token is not active|inactive|invalid token"))
+def openid_connect(t):
+    t.service.on("/oidc/.well-known", lambda call: {
+        "issuer": t.url + "/oidc", "authorization_endpoint": t.url + "/oidc/auth",
+        "token_endpoint": t.url + "/oidc/token", "jwks_uri": t.url + "/oidc/jwks",
+        "introspection_endpoint": t.url + "/oidc/introspect"})
+    t.service.on("/oidc/introspect", lambda call: {
+        "active": b"token=good" in call.body, "sub": "ann", "scope": "openid",
+        "exp": int(time.time()) + 600})
+    answer = t.get("/openid-connect/x", {"Authorization": "Bearer good"})
+    t.status_is(answer, 200, "an active token passes")
+    t.that("x-userinfo:" in answer.text.lower(), "the upstream learns who", answer)
+    t.status_is(t.get("/openid-connect/x", {"Authorization": "Bearer bad"}), 401, "another")
+    answer = t.get("/openid-connect/x")
+    t.status_is(answer, 401, "none")
+    t.that("Bearer" in answer.fields.get("www-authenticate", ""), "with a challenge", answer)
+
+
+@case("authz-keycloak", lambda t: {"token_endpoint": t.url + "/keycloak/token",
+                                   "permissions": ["course#view"], "client_id": "app"},
+      logs=("authorization header not available", "Request denied|HTTP 403"))
+def authz_keycloak(t):
+    def answer(call):
+        good = call.fields.get("authorization") == "Bearer good" and b"course%23view" in call.body
+        return {"access_token": "x"} if good else (403, {"error": "access_denied"})
+    t.service.on("/keycloak/token", answer)
+    t.status_is(t.get("/authz-keycloak/x", {"Authorization": "Bearer good"}), 200, "who may")
+    t.status_is(t.get("/authz-keycloak/x", {"Authorization": "Bearer bad"}), 403, "who may not")
+    t.status_is(t.get("/authz-keycloak/x"), 401, "who has no token")
+
+
+@case("authz-casbin", {"username": "user", "model": """[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[role_definition]
+g = _, _
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = (g(r.sub, p.sub) || keyMatch(r.sub, p.sub)) && keyMatch(r.obj, p.obj) && keyMatch(r.act, p.act)
+""", "policy": """p, *, /authz-casbin/open, GET
+p, admin, *, *
+g, alice, admin
+"""})
+def authz_casbin(t):
+    t.status_is(t.get("/authz-casbin/open"), 200, "what is open passes")
+    t.status_is(t.get("/authz-casbin/x", {"user": "alice"}), 200, "an administrator passes")
+    t.status_is(t.get("/authz-casbin/x", {"user": "bob"}), 403, "another is refused")
+
+
+@case("authz-casdoor", lambda t: {
+    "endpoint_addr": t.url + "/casdoor", "client_id": "cid", "client_secret": "cs",
+    "callback_url": "http://127.0.0.1:%d/authz-casdoor/callback" % t.port})
+def authz_casdoor(t):
+    t.service.on("/casdoor/api/login/oauth/access_token", lambda call: {
+        "access_token": "token", "expires_in": 3600})
+    answer = t.get("/authz-casdoor/x")
+    t.status_is(answer, 302, "who is unknown goes to log in")
+    place = urllib.parse.urlparse(answer.fields.get("location", ""))
+    args = urllib.parse.parse_qs(place.query)
+    t.that(place.path == "/casdoor/login/oauth/authorize" and args["client_id"] == ["cid"],
+           "at casdoor", answer)
+    cookie = answer.fields.get("set-cookie", "").split(";")[0]
+    answer = t.get("/authz-casdoor/callback?code=c0de&state=" + args["state"][0],
+                   {"Cookie": cookie})
+    t.status_is(answer, 302, "comes back with a code")
+    cookie = answer.fields.get("set-cookie", cookie).split(";")[0]
+    t.status_is(t.get("/authz-casdoor/x", {"Cookie": cookie}), 200, "and passes")
+
+
+@case("cas-auth", lambda t: {
+    "idp_uri": t.url + "/cas", "cas_callback_uri": "/cas-auth/callback",
+    "logout_uri": "/cas-auth/logout",
+    "cookie": {"secret": "0123456789abcdef0123456789abcdef", "secure": False}},
+      logs=("is a relative path",))
+def cas_auth(t):
+    t.service.on("/cas/serviceValidate", lambda call:
+                 "<cas:serviceResponse xmlns:cas='http://www.yale.edu/tp/cas'><cas:"
+                 "authenticationSuccess><cas:user>ann</cas:user></cas:authenticationSuccess>"
+                 "</cas:serviceResponse>")
+    answer = t.get("/cas-auth/x")
+    t.status_is(answer, 302, "who is unknown goes to log in")
+    t.that("/cas/login?service=" in answer.fields.get("location", ""), "at the provider", answer)
+    cookies = "; ".join(v.split(";")[0] for n, v in answer.headers if n.lower() == "set-cookie")
+    answer = t.get("/cas-auth/callback?ticket=ST-1", {"Cookie": cookies})
+    t.status_is(answer, 302, "comes back with a ticket")
+    cookies = "; ".join(v.split(";")[0] for n, v in answer.headers if n.lower() == "set-cookie")
+    t.status_is(t.get("/cas-auth/x", {"Cookie": cookies}), 200, "and passes")
+
+
+@case("forward-auth", lambda t: {"uri": t.url + "/forward", "request_headers": ["X-Token"],
+                                 "upstream_headers": ["X-User"], "client_headers": ["X-Reason"]})
+def forward_auth(t):
+    def answer(call):
+        return "" if call.fields.get("x-token") == "good" else (403, "who are you")
+    t.service.on("/forward", answer)
+    t.status_is(t.get("/forward-auth/x", {"X-Token": "good"}), 200, "who may passes")
+    refused = t.get("/forward-auth/x", {"X-Token": "bad"})
+    t.status_is(refused, 403, "who may not")
+    t.that(refused.text == "who are you", "is told by the service", refused)
+    call = t.service.seen("/forward")[0]
+    t.that(call.fields.get("x-forwarded-uri") == "/forward-auth/x", "which knows the path",
+           call.fields)
+
+
+@case("opa", lambda t: {"host": t.url, "policy": "official/allow"})
+def opa(t):
+    def answer(call):
+        asked = json.loads(call.body)["input"]["request"]
+        if asked["query"].get("user") == "ann":
+            return {"result": {"allow": True}}
+        return {"result": {"allow": False, "reason": "not you", "status_code": 401,
+                           "headers": {"X-Why": "policy"}}}
+    t.service.on("/v1/data/official/allow", answer)
+    t.status_is(t.get("/opa/x?user=ann"), 200, "who may passes")
+    answer = t.get("/opa/x?user=bob")
+    t.status_is(answer, 401, "who may not")
+    t.that(answer.text == "not you" and answer.fields.get("x-why") == "policy", "is told why",
+           answer)
+
+
+@case("consumer-restriction", {"whitelist": ["user_key_auth"]}, more=("key-auth",),
+      beside={"key-auth": {}}, other=lambda t: {"consumers": [
+          {"username": "other", "plugins": {"key-auth": {"key": "other-key"}}}]})
+def consumer_restriction(t):
+    t.status_is(t.get("/consumer-restriction/x", {"apikey": "k3y"}), 200, "who is listed")
+    t.status_is(t.get("/consumer-restriction/x", {"apikey": "other-key"}), 403, "who is not")
+
+
+@case("acl", {"allow_labels": {"team": ["red"]}}, more=("key-auth",), beside={"key-auth": {}},
+      other=lambda t: {"consumers": [
+          {"username": "red", "labels": {"team": "red"},
+           "plugins": {"key-auth": {"key": "red-key"}}},
+          {"username": "blue", "labels": {"team": "blue"},
+           "plugins": {"key-auth": {"key": "blue-key"}}}]})
+def acl(t):
+    t.status_is(t.get("/acl/x", {"apikey": "red-key"}), 200, "a label that may passes")
+    t.status_is(t.get("/acl/x", {"apikey": "blue-key"}), 403, "another is refused")
+
+
+@case("attach-consumer-label", {"headers": {"X-Team": "$team"}}, more=("key-auth",),
+      beside={"key-auth": {}})
+def attach_consumer_label(t):
+    answer = t.get("/attach-consumer-label/x", {"apikey": "red-key"})
+    t.that("x-team: red" in answer.text.lower(), "the label becomes a header", answer)
+    answer = t.get("/attach-consumer-label/x", {"apikey": "k3y"})
+    t.that(answer.status == 200 and "x-team" not in answer.text.lower(), "no label, none", answer)
+
+
+@case("csrf", {"key": "secret"})
+def csrf(t):
+    answer = t.get("/csrf/x")
+    cookie = answer.fields.get("set-cookie", "").split(";")[0]
+    t.that(cookie.startswith("apisix-csrf-token="), "a token is given", answer)
+    token = cookie.partition("=")[2]
+    t.status_is(t.post("/csrf/x", "", {"Cookie": cookie, "apisix-csrf-token": token}), 200,
+                "with it a POST passes")
+    t.status_is(t.post("/csrf/x"), 401, "without it is refused")
+
+
+# ------------------------------------------------------------------------------- filters
+
+@case("ip-restriction", {"whitelist": ["10.0.0.0/8", "127.0.0.1"]}, other=lambda t: {"routes": [
+    {"uri": "/ip-restriction-not", "plugins": {"ip-restriction": {"blacklist": ["127.0.0.0/8"]}}}]})
+def ip_restriction(t):
+    t.status_is(t.get("/ip-restriction/x"), 200, "an address of the list")
+    t.status_is(t.get("/ip-restriction-not"), 403, "an address of the other")
+
+
+@case("ua-restriction", {"denylist": ["bad-bot.*"]})
+def ua_restriction(t):
+    t.status_is(t.get("/ua-restriction/x", {"User-Agent": "good"}), 200, "a browser")
+    t.status_is(t.get("/ua-restriction/x", {"User-Agent": "bad-bot/1"}), 403, "a robot")
+
+
+@case("referer-restriction", {"whitelist": ["*.example.org"]})
+def referer_restriction(t):
+    t.status_is(t.get("/referer-restriction/x", {"Referer": "http://a.example.org/b"}), 200, "one")
+    t.status_is(t.get("/referer-restriction/x", {"Referer": "http://evil.org"}), 403, "another")
+
+
+@case("uri-blocker", {"block_rules": ["root.exe"]})
+def uri_blocker(t):
+    t.status_is(t.get("/uri-blocker/x"), 200, "a path")
+    t.status_is(t.get("/uri-blocker/root.exe"), 403, "a blocked one")
+
+
+@case("cors", {"allow_origins": "http://a.org", "allow_methods": "GET,PUT"})
+def cors(t):
+    answer = t.get("/cors/x", {"Origin": "http://a.org"})
+    t.that(answer.fields.get("access-control-allow-origin") == "http://a.org", "one of ours",
+           answer)
+    answer = t.get("/cors/x", {"Origin": "http://b.org"})
+    t.that("access-control-allow-origin" not in answer.fields, "another", answer)
+
+
+@case("request-validation", {"body_schema": {
+    "type": "object", "required": ["age"], "properties": {"age": {"type": "integer"}}}},
+      logs=("req schema validation failed",))
+def request_validation(t):
+    t.status_is(t.post("/request-validation/x", {"age": 3}), 200, "what the schema says")
+    t.status_is(t.post("/request-validation/x", {"age": "x"}), 400, "something else")
+
+
+@case("oas-validator", {"verbose_errors": True, "spec": json.dumps({
+    "openapi": "3.0.2", "info": {"title": "t", "version": "1"},
+    "paths": {"/oas-validator/pets/{id}": {"post": {
+        "parameters": [{"name": "id", "in": "path", "required": True,
+                        "schema": {"type": "integer"}}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {
+            "type": "object", "required": ["name"],
+            "properties": {"name": {"type": "string"}}}}}},
+        "responses": {"200": {"description": "ok"}}}}}})},
+      logs=("error occurred while validating request",))
+def oas_validator(t):
+    t.status_is(t.post("/oas-validator/pets/3", {"name": "cat"}), 200, "what the API says")
+    t.status_is(t.post("/oas-validator/pets/3", {"name": 4}), 400, "another body")
+    t.status_is(t.post("/oas-validator/pets/cat", {"name": "cat"}), 400, "another path")
+
+
+@case("limit-count", lambda t: {"count": 2, "time_window": 60, "policy": "redis",
+                                "redis_host": "127.0.0.1", "redis_port": t.redis,
+                                "rejected_code": 429})
+def limit_count(t):
+    answers = [t.get("/limit-count/x") for _ in range(3)]
+    t.that([a.status for a in answers] == [200, 200, 429], "two of three", answers[-1])
+    t.that(answers[0].fields.get("x-ratelimit-remaining") == "1", "with what is left", answers[0])
+    t.that("plugin-limit-count" in peers.redis_says(t.redis, "KEYS", "*"), "counted in redis")
+
+
+@case("limit-count", {"count": 5, "time_window": 60, "policy": "local", "rejected_code": 429})
+def limit_count_local(t):
+    answers = [t.get("/limit-count-local/x") for _ in range(6)]
+    t.that([a.status for a in answers] == [200] * 5 + [429], "five of six", answers[-1])
+    left = [a.fields.get("x-ratelimit-remaining") for a in answers]
+    t.that(left == ["4", "3", "2", "1", "0", "0"], "with what is left", left)
+
+
+@case("limit-req", {"rate": 1, "burst": 0, "key": "remote_addr", "rejected_code": 429})
+def limit_req(t):
+    codes = [t.get("/limit-req/x").status for _ in range(4)]
+    t.that(codes[0] == 200 and 429 in codes, "the first, not all", codes)
+
+
+@case("limit-conn", {"conn": 1, "burst": 0, "default_conn_delay": 0.1, "key": "remote_addr"})
+def limit_conn(t):
+    codes = [t.get("/limit-conn/x").status for _ in range(3)]
+    t.that(codes == [200, 200, 200], "one after the other", codes)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        codes = [answer.status for answer in
+                 pool.map(t.get, ["/limit-conn/x?sleep=1.5"] * 3)]
+    t.that(sorted(codes) == [200, 503, 503], "one of three at a time", codes)
+
+
+@case("graphql-limit-count", {"count": 4, "time_window": 60, "rejected_code": 429,
+                              "policy": "local"}, logs=("failed to parse graphql",))
+def graphql_limit_count(t):
+    query = {"query": "query { a { b { c } } }"}
+    answers = [t.post("/graphql-limit-count/x", query) for _ in range(3)]
+    t.that([a.status for a in answers] == [200, 429, 429], "the depth is counted", answers[0])
+    t.status_is(t.post("/graphql-limit-count/x", {"query": "query {"}), 400, "what is no GraphQL")
+
+
+@case("api-breaker", {"break_response_code": 502, "unhealthy": {"http_statuses": [500],
+                                                               "failures": 2}})
+def api_breaker(t):
+    codes = [t.get("/api-breaker/x", {"X-Status": "500"}).status for _ in range(3)]
+    t.that(codes == [500, 500, 502], "the third is not tried", codes)
+
+
+# ------------------------------------------------------------------------ transformations
+
+@case("proxy-rewrite", {"regex_uri": ["^/proxy-rewrite/(.*)", "/new/$1"],
+                        "headers": {"set": {"X-New": "yes"}}})
+def proxy_rewrite(t):
+    answer = t.get("/proxy-rewrite/x")
+    t.that(answer.text.startswith("GET /new/x ") and "X-New: yes" in answer.text, "path and header",
+           answer)
+
+
+@case("response-rewrite", {"status_code": 201, "body": "{\"new\":1}",
+                           "headers": {"set": {"X-New": "$status"}},
+                           "vars": [["arg_a", "==", "1"]]})
+def response_rewrite(t):
+    answer = t.get("/response-rewrite/x?a=1")
+    t.that(answer.status == 201 and answer.text == '{"new":1}', "status and body", answer)
+    t.status_is(t.get("/response-rewrite/x?a=2"), 200, "only where it should")
+
+
+@case("redirect", {"regex_uri": ["^/redirect/(.*)", "/other/$1"], "ret_code": 301})
+def redirect(t):
+    answer = t.get("/redirect/x")
+    t.that(answer.status == 301 and answer.fields["location"] == "/other/x", "elsewhere", answer)
+
+
+@case("mocking", {"response_status": 202, "content_type": "application/json",
+                  "response_schema": {"type": "object", "properties": {
+                      "n": {"type": "integer", "example": 42}, "s": {"type": "string"}}}})
+def mocking(t):
+    answer = t.get("/mocking/x")
+    t.that(answer.status == 202 and answer.json()["n"] == 42, "an example by the schema", answer)
+    t.that("x-upstream" not in answer.fields, "without the upstream", answer)
+
+
+@case("fault-injection", {"abort": {"http_status": 418, "body": "no",
+                                    "vars": [[["arg_a", "==", "1"]]]}})
+def fault_injection(t):
+    t.status_is(t.get("/fault-injection/x"), 200, "without the argument")
+    answer = t.get("/fault-injection/x?a=1")
+    t.that(answer.status == 418 and answer.text == "no", "with it", answer)
+
+
+@case("body-transformer", {
+    "request": {"input_format": "xml", "template":
+                '{"name": "{*_escape_json(Envelope.Body.name)*}"}'.replace("{*_escape_json(", "{{")
+                .replace(")*}", "}}")},
+    "response": {"input_format": "plain", "template": "<got>{{ _body }}</got>"}},
+      logs=("Error Parsing XML",))
+def body_transformer(t):
+    answer = t.post("/body-transformer/x", "<Envelope><Body><name>bob</name></Body></Envelope>",
+                    {"Content-Type": "text/xml"})
+    t.that('{"name": "bob"}' in answer.text.replace("&quot;", '"'), "XML becomes JSON", answer)
+    t.that(answer.text.startswith("<got>"), "the answer becomes XML", answer)
+    t.status_is(t.post("/body-transformer/x", "<a", {"Content-Type": "text/xml"}), 400,
+                "what is no XML")
+
+
+@case("degraphql", {"query": "query($id: String!) { one(id: $id) { name } }",
+                    "variables": ["id"]}, logs=("request body can't be decoded",))
+def degraphql(t):
+    answer = t.post("/degraphql/x", {"id": "7"})
+    t.that('"variables":{"id":"7"}' in answer.text and "one(id: $id)" in answer.text,
+           "the upstream gets GraphQL", answer)
+    t.status_is(t.post("/degraphql/x", "no json", {"Content-Type": "application/json"}), 400,
+                "what is no JSON")
+
+
+@case("data-mask", {"request": [{"type": "query", "name": "password", "action": "remove"},
+                                {"type": "header", "name": "X-Card", "action": "replace",
+                                 "value": "****"}]},
+      more=("file-logger",),
+      beside=lambda t: {"file-logger": {"path": t.work + "/masked.log"}})
+def data_mask(t):
+    answer = t.get("/data-mask/x?password=top&a=1", {"X-Card": "1234"})
+    t.that(answer.status == 200 and "password=top" in answer.text, "the upstream sees all", answer)
+    line = t.until(lambda: text_of(t.work + "/masked.log"))
+    t.that("top" not in line and '"x-card":"****"' in line, "the log does not", line)
+
+
+@case("echo", {"before_body": "before ", "body": "instead", "after_body": " after"})
+def echo(t):
+    answer = t.get("/echo/x")
+    t.that(answer.text == "before instead after", "its words", answer)
+
+
+@case("request-id", {"algorithm": "ksuid", "include_in_response": True})
+def request_id(t):
+    answer = t.get("/request-id/x")
+    mine = answer.fields.get("x-request-id", "")
+    t.that(len(mine) == 27 and mine in answer.text, "upstream and client learn it", answer)
+    t.that(t.get("/request-id/x", {"X-Request-Id": "own"}).fields["x-request-id"] == "own",
+           "one's own is kept")
+
+
+@case("real-ip", {"source": "http_x_forwarded_for", "trusted_addresses": ["127.0.0.0/24"]},
+      more=("ip-restriction",), beside={"ip-restriction": {"whitelist": ["9.9.9.9"]}})
+def real_ip(t):
+    t.status_is(t.get("/real-ip/x", {"X-Forwarded-For": "9.9.9.9"}), 200, "the address told")
+    t.status_is(t.get("/real-ip/x", {"X-Forwarded-For": "8.8.8.8"}), 403, "another")
+
+
+@case("traffic-split", lambda t: {"rules": [{
+    "match": [{"vars": [["arg_to", "==", "service"]]}],
+    "weighted_upstreams": [{"upstream": {"type": "roundrobin", "nodes": {
+        "127.0.0.1:%d" % t.http: 1}}, "weight": 1}]}]})
+def traffic_split(t):
+    t.that("x-upstream" in t.get("/traffic-split/x").fields, "to nginx")
+    answer = t.get("/traffic-split/x?to=service")
+    t.that(answer.text == "{}" and "x-upstream" not in answer.fields, "to the other", answer)
+
+
+@case("traffic-label", {"rules": [{"match": [["arg_v", "==", "1"]],
+                                   "actions": [{"set_headers": {"X-Label": "one"}}]}]})
+def traffic_label(t):
+    t.that("x-label: one" in t.get("/traffic-label/x?v=1").text.lower(), "labelled")
+    t.that("x-label" not in t.get("/traffic-label/x?v=2").text.lower(), "not labelled")
+
+
+@case("workflow", {"rules": [{"case": [["uri", "~~", "/workflow/no"]],
+                              "actions": [["return", {"code": 403}]]}]})
+def workflow(t):
+    t.status_is(t.get("/workflow/yes"), 200, "no rule")
+    t.status_is(t.get("/workflow/no"), 403, "a rule")
+
+
+@case("proxy-cache", {"cache_strategy": "memory", "cache_zone": "memory_cache", "cache_ttl": 60,
+                      "cache_key": ["$uri"]})
+def proxy_cache(t):
+    first, second = t.get("/proxy-cache/x?n=1"), t.get("/proxy-cache/x?n=2")
+    t.that(first.fields.get("apisix-cache-status") == "MISS", "the first is not there", first)
+    t.that(second.fields.get("apisix-cache-status") == "HIT" and second.text == first.text,
+           "the second is", second)
+
+
+@case("exit-transformer", {"functions": [
+    "return (function(code, body, header) if code == 404 then return 410, 'gone', header end "
+    "return code, body, header end)(...)"]}, more=("mocking", "fault-injection"),
+      beside={"fault-injection": {"abort": {"http_status": 404}}})
+def exit_transformer(t):
+    answer = t.get("/exit-transformer/x")
+    t.that(answer.status == 410 and answer.text.strip() == "gone", "another status", answer)
+
+
+@case("serverless-pre-function", {"phase": "access", "functions": [
+    "return function(conf, ctx) if ctx.var.arg_no then return 403, 'no' end end"]})
+def serverless_pre(t):
+    t.status_is(t.get("/serverless-pre-function/x"), 200, "the function lets pass")
+    t.status_is(t.get("/serverless-pre-function/x?no=1"), 403, "and refuses")
+
+
+@case("serverless-post-function", {"phase": "header_filter", "functions": [
+    "return function() ngx.header['X-Post'] = ngx.md5('a') end"]})
+def serverless_post(t):
+    t.that(t.get("/serverless-post-function/x").fields.get("x-post")
+           == hashlib.md5(b"a").hexdigest(), "a header is set")
+
+
+@case("batch-requests", None, more=("public-api",), other=lambda t: {"routes": [
+    {"uri": "/apisix/batch-requests", "plugins": {"public-api": {}}},
+    {"uri": "/batch-requests/*"}]})
+def batch_requests(t):
+    answer = t.post("/apisix/batch-requests", {"pipeline": [
+        {"path": "/batch-requests/a"}, {"path": "/batch-requests/b?status=404"}]})
+    t.status_is(answer, 200, "two in one")
+    parts = answer.json() if answer.status == 200 else []
+    t.that([part["status"] for part in parts] == [200, 404]
+           and "GET /batch-requests/a " in parts[0]["body"], "each has its answer", answer)
+    t.status_is(t.post("/apisix/batch-requests", {"pipeline": []}), 400, "none is refused")
+
+
+# --------------------------------------------------------------------------- functions
+
+@case("aws-lambda", lambda t: {"function_uri": t.url + "/lambda/run", "authorization": {
+    "iam": {"accesskey": "AK", "secretkey": "SK", "aws_region": "us-east-1"}}})
+def aws_lambda(t):
+    t.service.on("/lambda/run", lambda call: (
+        (200, "ran") if call.fields.get("authorization", "").startswith(
+            "AWS4-HMAC-SHA256 Credential=AK/") and "x-amz-date" in call.fields else (403, "no")))
+    answer = t.get("/aws-lambda/x")
+    t.that(answer.status == 200 and answer.text == "ran", "a signed call", answer)
+
+
+@case("azure-functions", lambda t: {"function_uri": t.url + "/azure/run",
+                                    "authorization": {"apikey": "azure-key"}})
+def azure_functions(t):
+    t.service.on("/azure/run", lambda call: (
+        "ran" if call.fields.get("x-functions-key") == "azure-key" else (401, "no")))
+    answer = t.get("/azure-functions/x")
+    t.that(answer.status == 200 and answer.text == "ran", "a call with the key", answer)
+
+
+@case("openwhisk", lambda t: {"api_host": t.url, "service_token": "user:pass",
+                              "namespace": "guest", "action": "hello"})
+def openwhisk(t):
+    t.service.on("/api/v1/namespaces/guest/actions/hello", lambda call: {
+        "statusCode": 203, "headers": {"X-Action": "hello"}, "body": "ran"})
+    answer = t.get("/openwhisk/x")
+    t.that(answer.status == 203 and answer.fields.get("x-action") == "hello"
+           and answer.text == "ran", "what the action says", answer)
+
+
+@case("openfunction", lambda t: {"function_uri": t.url + "/openfunction",
+                                 "authorization": {"service_token": "user:pass"}})
+def openfunction(t):
+    t.service.on("/openfunction", lambda call: (
+        "ran" if call.fields.get("authorization", "").startswith("Basic ") else (401, "no")))
+    t.that(t.get("/openfunction/x").text == "ran", "a call with the token")
+
+
+# ----------------------------------------------------------------------------- loggers
+
+def http_logged(t, path, pattern, good):
+    """A request is logged by a call that is `good`."""
+    t.status_is(t.get(path + "/x?logged=1"), 200, "the request passes")
+    call = t.call(pattern)
+    if t.that(call is not None, "the collector is called at " + pattern):
+        t.that(good(call), "with what happened", "%s %s" % (call.fields, call.text()))
+
+
+@case("http-logger", lambda t: {"uri": t.url + "/http-logger", "auth_header": "Basic x",
+                                "log_format": FORMAT, **AT_ONCE})
+def http_logger(t):
+    http_logged(t, "/http-logger", "^/http-logger", lambda call: (
+        call.json()["path"] == "/http-logger/x" and call.fields["authorization"] == "Basic x"))
+
+
+@case("splunk-hec-logging", lambda t: {"endpoint": {"uri": t.url + "/splunk", "token": "tok"},
+                                       **AT_ONCE})
+def splunk(t):
+    http_logged(t, "/splunk-hec-logging", "^/splunk", lambda call: (
+        call.fields["authorization"] == "Splunk tok" and "/splunk-hec-logging/x" in call.text()))
+
+
+@case("elasticsearch-logger", lambda t: {"endpoint_addrs": [t.url], "field": {"index": "logs"},
+                                         "auth": {"username": "u", "password": "p"}, **AT_ONCE})
+def elasticsearch(t):
+    t.service.on("^/$", lambda call: {"version": {"number": "8.1.0"}})
+    http_logged(t, "/elasticsearch-logger", "^/_bulk", lambda call: (
+        '"_index":"logs"' in call.text() and call.fields["authorization"].startswith("Basic ")))
+
+
+@case("clickhouse-logger", lambda t: {"endpoint_addrs": [t.url + "/clickhouse"], "user": "u",
+                                      "password": "p", "database": "db", "logtable": "logs",
+                                      **AT_ONCE})
+def clickhouse(t):
+    http_logged(t, "/clickhouse-logger", "^/clickhouse$", lambda call: (
+        call.text().startswith("INSERT INTO logs FORMAT JSONEachRow")
+        and call.fields["x-clickhouse-database"] == "db"))
+
+
+@case("loki-logger", lambda t: {"endpoint_addrs": [t.url], "log_labels": {"job": "$host"},
+                                "log_format": FORMAT, **AT_ONCE})
+def loki(t):
+    http_logged(t, "/loki-logger", "^/loki/api/v1/push", lambda call: (
+        call.json()["streams"][0]["stream"]["job"] == "127.0.0.1"
+        and call.fields["x-scope-orgid"] == "fake"))
+
+
+@case("skywalking-logger", lambda t: {"endpoint_addr": t.url, "log_format": FORMAT,
+                                      **AT_ONCE})
+def skywalking_logger(t):
+    http_logged(t, "/skywalking-logger", "^/v3/logs", lambda call: (
+        call.json()[0]["service"] == "APISIX" and call.json()[0]["endpoint"]
+        == "/skywalking-logger/x"))
+
+
+def rsa_key():
+    return subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt",
+                           "rsa_keygen_bits:2048"], check=True, capture_output=True,
+                          text=True).stdout
+
+
+@case("google-cloud-logging", lambda t: {"auth_config": {
+    "client_email": "a@b", "private_key": rsa_key(), "project_id": "project",
+    "token_uri": t.url + "/google/token", "entries_uri": t.url + "/google/write"},
+    "ssl_verify": False, **AT_ONCE})
+def google_cloud_logging(t):
+    t.service.on("/google/token", lambda call: {
+        "access_token": "google-token", "expires_in": 3600, "token_type": "Bearer"})
+    http_logged(t, "/google-cloud-logging", "^/google/write", lambda call: (
+        call.fields["authorization"] == "Bearer google-token"
+        and call.json()["entries"][0]["logName"].startswith("projects/project/logs/")))
+    call = t.call("^/google/token")
+    token = urllib.parse.parse_qs(call.text()).get("assertion", [""])[0]
+    head = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "==") or b"{}")
+    t.that(head.get("alg") == "RS256", "for a token that is signed", call.text())
+
+
+@case("tencent-cloud-cls", lambda t: {"cls_host": "127.0.0.1:%d" % t.http, "cls_topic": "topic",
+                                      "scheme": "http", "secret_id": "id", "secret_key": "key",
+                                      **AT_ONCE})
+def tencent(t):
+    http_logged(t, "/tencent-cloud-cls", "^/structuredlog", lambda call: (
+        "q-sign-algorithm=sha1" in call.fields["authorization"] and b"/tencent-cloud-cls/x"
+        in call.body))
+
+
+@case("lago", lambda t: {"endpoint_addrs": [t.url], "token": "lago-token",
+                         "event_transaction_id": "req_${request_id}",
+                         "event_subscription_id": "cus_${host}", "event_code": "code",
+                         "event_properties": {"path": "${uri}"}, **AT_ONCE})
+def lago(t):
+    http_logged(t, "/lago", "^/api/v1/events/batch", lambda call: (
+        call.fields["authorization"] == "Bearer lago-token"
+        and call.json()["events"][0]["external_subscription_id"] == "cus_127.0.0.1"
+        and call.json()["events"][0]["properties"]["path"] == "/lago/x"))
+
+
+@case("zipkin", lambda t: {"endpoint": t.url + "/zipkin/api/v2/spans", "sample_ratio": 1,
+                           "server_addr": "127.0.0.1"})
+def zipkin(t):
+    answer = t.get("/zipkin/x")
+    t.that("x-b3-traceid:" in answer.text.lower(), "the upstream learns the trace", answer)
+    call = t.call("^/zipkin")
+    if t.that(call is not None, "the collector is called"):
+        t.that({span["localEndpoint"]["serviceName"] for span in call.json()} == {"APISIX"}
+               and len(call.json()) > 1, "with spans", call.text())
+
+
+@case("opentelemetry", {"sampler": {"name": "always_on"}}, other=lambda t: {"plugin_metadata": [
+    {"id": "opentelemetry", "resource": {"service.name": "official"},
+     "collector": {"address": "127.0.0.1:%d" % t.http, "request_timeout": 3},
+     "batch_span_processor": {"drop_on_queue_full": False, "max_queue_size": 1,
+                              "batch_timeout": 1, "inactive_timeout": 0.5,
+                              "max_export_batch_size": 1}}]})
+def opentelemetry(t):
+    answer = t.get("/opentelemetry/x")
+    t.that("traceparent: 00-" in answer.text.lower(), "the upstream learns the trace", answer)
+    call = t.call("^/v1/traces")
+    if t.that(call is not None, "the collector is called"):
+        t.that(b"official" in call.body and b"/opentelemetry" in call.body, "with a span",
+               call.body)
+
+
+def line_logged(t, path, part):
+    """A request is logged to the collector of lines with `part` in it."""
+    t.status_is(t.get(path + "/x"), 200, "the request passes")
+    t.that(t.until(lambda: part in t.collector.data), "the collector gets it",
+           t.collector.data[-600:])
+
+
+@case("tcp-logger", lambda t: {"host": "127.0.0.1", "port": t.lines, "log_format":
+                               {"via": "tcp-logger", "path": "$uri"}, **AT_ONCE})
+def tcp_logger(t):
+    line_logged(t, "/tcp-logger", b'"path":"/tcp-logger/x"')
+
+
+@case("udp-logger", lambda t: {"host": "127.0.0.1", "port": t.lines, "log_format":
+                               {"via": "udp-logger", "path": "$uri"}, **AT_ONCE})
+def udp_logger(t):
+    line_logged(t, "/udp-logger", b'"path":"/udp-logger/x"')
+
+
+@case("syslog", lambda t: {"host": "127.0.0.1", "port": t.lines, "flush_limit": 1, "log_format":
+                           {"via": "syslog", "path": "$uri"}, **AT_ONCE})
+def syslog(t):
+    line_logged(t, "/syslog", b'"path":"/syslog/x"')
+    t.that(b" apisix " in t.collector.data, "as a line of syslog", t.collector.data[-300:])
+
+
+@case("loggly", {"customer_token": "loggly-token", "tags": ["t1"], **AT_ONCE},
+      other=lambda t: {"plugin_metadata": [{"id": "loggly", "host": "127.0.0.1", "port": t.lines,
+                                            "protocol": "syslog",
+                                            "log_format": {"path": "$uri"}}]})
+def loggly(t):
+    line_logged(t, "/loggly", b"[loggly-token@41058 tag=\"t1\"]")
+
+
+@case("datadog", {"include_path": True, **AT_ONCE}, other=lambda t: {"plugin_metadata": [
+    {"id": "datadog", "host": "127.0.0.1", "port": t.lines, "namespace": "gw"}]})
+def datadog(t):
+    line_logged(t, "/datadog", b"gw.request.counter:1|c|#")
+
+
+@case("kafka-logger", lambda t: {"brokers": [{"host": "127.0.0.1", "port": t.kafka}],
+                                 "kafka_topic": "test", "key": "k", "log_format": FORMAT,
+                                 "producer_type": "sync", **AT_ONCE})
+def kafka_logger(t):
+    t.status_is(t.get("/kafka-logger/x"), 200, "the request passes")
+    t.that(t.until(lambda: kafka_count(t.kafka) > 0), "the broker keeps it")
+
+
+def kafka_count(port):
+    """How many messages both partitions of `test` hold."""
+    import socket  # pylint: disable=import-outside-toplevel
+    import struct  # pylint: disable=import-outside-toplevel
+    total = 0
+    for partition in (0, 1):
+        body = struct.pack(">ii", -1, 1) + struct.pack(">h", 4) + b"test" + struct.pack(
+            ">iiqi", 1, partition, -1, 1)
+        request = struct.pack(">hhih", 2, 0, 1, 0) + body
+        with socket.create_connection(("127.0.0.1", port), 5) as conn:
+            conn.sendall(struct.pack(">i", len(request)) + request)
+            answer = conn.recv(4096)
+        total += struct.unpack(">q", answer[-8:])[0]
+    return total
+
+
+@case("file-logger", lambda t: {"path": t.work + "/file.log", "log_format": FORMAT})
+def file_logger(t):
+    t.status_is(t.get("/file-logger/x"), 200, "the request passes")
+
+    t.that(t.until(lambda: '"path":"/file-logger/x"' in text_of(t.work + "/file.log")),
+           "a line is written", text_of(t.work + "/file.log"))
+
+
+@case("error-log-logger", None, other=lambda t: {"plugin_metadata": [
+    {"id": "error-log-logger", "tcp": {"host": "127.0.0.1", "port": t.lines},
+     "level": "ERROR", "name": "official", **AT_ONCE}],
+    "routes": [{"uri": "/error-log-logger", "plugins": {"serverless-pre-function": {"functions": [
+        "return function() ngx.log(ngx.ERR, 'an official error') end"]}}}]},
+      logs=("an official error",))
+def error_log_logger(t):
+    t.get("/error-log-logger")
+    t.that(t.until(lambda: b"an official error" in t.collector.data), "the error is sent",
+           t.collector.data[-300:])
+
+
+@case("prometheus", {}, more=("public-api",), other=lambda t: {
+    "plugin_attr": {"prometheus": {"enable_export_server": False, "refresh_interval": 1}},
+    "routes": [{"uri": "/apisix/prometheus/metrics", "plugins": {"public-api": {}}}]})
+def prometheus(t):
+    t.get("/prometheus/x")
+    answer = t.until(lambda: next((a for a in [t.get("/apisix/prometheus/metrics")]
+                                   if 'apisix_http_status{code="200"' in a.text), None))
+    t.that(answer is not None, "the request is counted", t.get("/apisix/prometheus/metrics"))
+
+
+# ---------------------------------------------------------------------------------- AI
+
+@case("ai-prompt-decorator", {"prepend": [{"role": "system", "content": "be brief"}]})
+def ai_prompt_decorator(t):
+    answer = t.post("/ai-prompt-decorator/x", {"messages": [{"role": "user", "content": "hi"}]})
+    t.that("be brief" in answer.text and '"hi"' in answer.text, "a message more", answer)
+
+
+@case("ai-prompt-template", {"templates": [{"name": "t", "template": {
+    "model": "m", "messages": [{"role": "user", "content": "what is {{thing}}"}]}}]})
+def ai_prompt_template(t):
+    answer = t.post("/ai-prompt-template/x", {"template_name": "t", "thing": "lua"})
+    t.that("what is lua" in answer.text, "the template is filled", answer)
+    t.status_is(t.post("/ai-prompt-template/x", {"template_name": "none"}), 400, "an unknown one")
+
+
+@case("ai-prompt-guard", {"deny_patterns": ["bad word"]})
+def ai_prompt_guard(t):
+    def body(text):
+        return {"messages": [{"role": "user", "content": text}]}
+    t.status_is(t.post("/ai-prompt-guard/x", body("a good word")), 200, "a good one")
+    t.status_is(t.post("/ai-prompt-guard/x", body("a bad word")), 400, "a bad one")
+
+
+def chat(t):
+    """A model that answers who has the key."""
+    t.service.on("/ai/chat/completions", lambda call: {
+        "choices": [{"message": {"role": "assistant", "content": "hello from " + call.json()[
+            "model"]}}], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}
+        if call.fields.get("authorization") == "Bearer ai" else (401, "no"))
+
+
+@case("ai-proxy", lambda t: {"provider": "openai-compatible",
+                             "auth": {"header": {"Authorization": "Bearer ai"}},
+                             "options": {"model": "m1"}, "ssl_verify": False,
+                             "override": {"endpoint": t.url + "/ai/chat/completions"}},
+      logs=("failed to parse body|not supported|missing",))
+def ai_proxy(t):
+    chat(t)
+    answer = t.post("/ai-proxy/x", {"messages": [{"role": "user", "content": "hi"}]})
+    t.that(answer.status == 200 and "hello from m1" in answer.text, "the model answers", answer)
+
+
+@case("ai-aws-content-moderation", lambda t: {"comprehend": {
+    "access_key_id": "AK", "secret_access_key": "SK", "region": "us-east-1",
+    "endpoint": t.url}, "deny_code": 400}, more=("ai-proxy",), beside=lambda t: {
+        "ai-proxy": {"provider": "openai-compatible", "options": {"model": "m1"},
+                     "auth": {"header": {"Authorization": "Bearer ai"}},
+                     "override": {"endpoint": t.url + "/ai/chat/completions"}}},
+      logs=("exceeds toxicity threshold",))
+def ai_aws(t):
+    t.service.on("^/$", lambda call: {"ResultList": [{
+        "Toxicity": 0.9 if "bad" in call.text() else 0.1,
+        "Labels": [{"Name": "INSULT", "Score": 0.1}]}]}
+        if call.fields.get("authorization", "").startswith("AWS4-HMAC-SHA256") else (403, "no"))
+    chat(t)
+
+    def body(text):
+        return {"messages": [{"role": "user", "content": text}]}
+    answer = t.post("/ai-aws-content-moderation/x", body("good"))
+    t.status_is(answer, 200, "a good one passes")
+    answer = t.post("/ai-aws-content-moderation/x", body("bad"))
+    t.status_is(answer, 400, "a bad one is refused")
