@@ -110,6 +110,11 @@ return {
         ngx.flush(true)
         leave(304)
     end, compare = "nobody" },
+    ["flush: HEAD"] = { method = "HEAD", access = function()
+        ngx.print("body")
+        ngx.flush(true)
+        leave()
+    end },
     ["flush: HTTP/1.0"] = { raw = "GET /t HTTP/1.0\r\nHost: compat.test\r\n@CASE@\r\n\r\n",
         access = function()
             ngx.header.content_length = 2
@@ -127,6 +132,44 @@ return {
         ngx.print("a")
         ngx.flush(true)
         leave(503)
+    end },
+    ["flush: then it raises"] = { access = function()
+        ngx.print("a")
+        ngx.flush(true)
+        error("in the middle")
+    end, log = function()
+        say("log", ngx.status)
+    end },
+    ["flush: then ngx.ERROR"] = { access = function()
+        ngx.print("a")
+        ngx.flush(true)
+        leave(ngx.ERROR)
+    end, log = function()
+        say("log", ngx.status)
+    end },
+    ["flush: a filter ends it"] = { access = function()
+        ngx.print("one")
+        ngx.flush(true)
+        ngx.print("two")
+        ngx.flush(true)
+        leave()
+    end, body_filter = function()
+        if ngx.arg[1] == "one" then
+            ngx.arg[2] = true
+        end
+    end },
+    ["flush: a filter of the body raises"] = { access = function()
+        ngx.print("one")
+        ngx.flush(true)
+        ngx.print("two")
+        say(ngx.flush(true))
+        leave()
+    end, body_filter = function()
+        if ngx.arg[1] == "two" then
+            error("no")
+        end
+    end, log = function()
+        say("log")
     end },
     ["flush: in a thread"] = { access = function()
         local thread = ngx.thread.spawn(function()
@@ -496,6 +539,14 @@ return {
         ngx.say("told: ", arrived())
         leave()
     end },
+    ["in time: the whole answer over HTTP/2"] = { parts = "all of it", http2 = true,
+        access = function()
+            ngx.print("all of it")
+            ngx.eof()
+            say(arrived())
+        end, log = function()
+            say("log")
+        end },
     ["raw socket: over HTTP/2"] = { parts = "two", http2 = true, access = function()
         ngx.say(shown(ngx.req.socket(true)), "two")
         ngx.flush(true)
