@@ -370,5 +370,5 @@ return require("moongate.unsupported").absent(_M, "lua-utf8.", {
     "find", "match", "gmatch", "gsub", "width", "widthindex", "widthlimit", "isnfc",
     "normalize_nfc", "grapheme_indices",
 },
-    "not supported by moongate: patterns are ngx.re's with flag u; there are no Unicode "
+    "patterns are ngx.re's with flag u; there are no Unicode "
     .. "tables for the rest")

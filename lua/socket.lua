@@ -174,7 +174,7 @@ _M.dns = unsupported.absent({
         return address, { name = name, alias = {}, ip = { address } }
     end,
 }, "socket.dns.", { "tohostname", "getaddrinfo", "getnameinfo" },
-    "not supported by moongate: names are resolved to one address, by toip")
+    "names are resolved to one address, by toip")
 
 
 --- All values but the first `n`.

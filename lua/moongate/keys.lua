@@ -178,7 +178,7 @@ local function ec_private(node, kind)
         end
     end
     if not kind then
-        return nil, "the curve is not supported"
+        return nil, "the curve is not supported: P-256, P-384, P-521 and secp256k1 are"
     end
     return finish_ec(kind, parts)
 end
@@ -205,7 +205,7 @@ local function by_algorithm(algorithm, value, private)
             return ec_private(asn1.read(value), kind)
         end
         if not kind then
-            return nil, "the curve is not supported"
+            return nil, "the curve is not supported: P-256, P-384, P-521 and secp256k1 are"
         end
         if byte(value) ~= 4 or #value ~= 2 * curve.bytes + 1 then
             return nil, "the point is not written in full"
@@ -213,7 +213,8 @@ local function by_algorithm(algorithm, value, private)
         return finish_ec(kind, { x = sub(value, 2, curve.bytes + 1),
                                  y = sub(value, curve.bytes + 2) })
     end
-    return nil, "the algorithm " .. (oid or "of the key") .. " is not supported"
+    return nil, "the algorithm " .. (oid or "of the key")
+                .. " is not supported: RSA, EC and Ed25519 are"
 end
 
 

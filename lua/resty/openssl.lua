@@ -47,4 +47,4 @@ end
 return require("moongate.unsupported").absent(_M, "resty.openssl.", {
     "set_fips_mode", "set_default_properties", "resty_hmac_compat", "list_ssl_ciphers",
 },
-    "not supported by moongate: its crypto library is not OpenSSL")
+    "its crypto library is not OpenSSL")

@@ -45,7 +45,8 @@ local function storage_of(settings)
     elseif kind == "shm" or kind == "redis" then
         return require("resty.session." .. kind).new(settings[kind] or {})
     end
-    error("resty.session: storage \"" .. tostring(kind) .. "\" is not supported by moongate", 3)
+    error("resty.session: storage \"" .. tostring(kind) .. "\" is not supported by moongate: "
+          .. "cookie, shm and redis are", 3)
 end
 
 

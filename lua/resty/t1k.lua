@@ -3,4 +3,4 @@
 local unsupported = require("moongate.unsupported")
 
 return unsupported.absent({}, "resty.t1k.", { "do_access", "do_header_filter" },
-                        "not bundled with moongate")
+                        "not bundled with moongate: extra_lua_path says where to find it")

@@ -103,6 +103,8 @@ pub struct Response {
     pub body_fixed: bool,
     /// Whether all of it has left while the plugin still runs.
     pub body_sent: bool,
+    /// Whether a part of it was lost on the way: the client must not take it for whole.
+    pub body_lost: bool,
     /// Whether a plugin has the connection and answers by itself (`ngx.req.socket(true)`).
     pub taken_over: bool,
     /// Bytes a second that the client may get, 0 for as many as it takes (`$limit_rate`).

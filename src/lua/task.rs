@@ -506,7 +506,11 @@ async fn send(x: Option<&mut Exchange>, last: bool) -> Result<Vec<Value>, i32> {
     let Some(peer) = x.peer.clone() else { return Ok(vec![Value::Num(1.0)]) };
     match peer.send(x, last).await {
         Ok(()) => Ok(vec![Value::Num(1.0)]),
-        Err(_) if x.client_gone => Ok(vec![Value::Nil, Value::from("nginx output filter error")]),
+        // A filter that raised has said so in the log.
+        Err(_) if x.client_gone || x.response.head_sent => {
+            x.response.body_lost = true;
+            Ok(vec![Value::Nil, Value::from("nginx output filter error")])
+        }
         Err(error) => {
             super::log_line(Level::Error, x, &format!("the answer cannot be sent: {error}"));
             Err(500)

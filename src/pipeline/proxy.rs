@@ -210,12 +210,15 @@ impl<'g> Tries<'g> {
     ) -> std::result::Result<Made, Try> {
         let orders = x.upstream.orders.take();
         let no_node = |error| Try { error, sent: false, reused: false };
-        let node = match orders {
+        let node = match &orders {
             None => self.node(x, member).await.map_err(no_node)?,
-            Some(orders) => Box::pin(self.ordered(x, member, &orders)).await.map_err(no_node)?,
+            Some(orders) => Box::pin(self.ordered(x, member, orders)).await.map_err(no_node)?,
         };
         let picked = &self.target.members[member];
-        x.upstream.picked = Some((Rc::clone(&picked.host), picked.port));
+        x.upstream.picked = Some(match orders.and_then(|orders| orders.peer) {
+            None => (Rc::clone(&picked.host), picked.port),
+            Some(peer) => (peer.ip().to_string().into(), peer.port()),
+        });
         loop {
             x.upstream.attempts.push(Attempt::start(&node, x.now));
             let client = &self.gate.client;

@@ -11,7 +11,7 @@ use super::{
     respond::{Sink, decorate, is_bodiless},
 };
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     exchange::{Body, Exchange, Origin},
     gate::Gate,
     phase,
@@ -32,8 +32,8 @@ pub async fn send<S: Sink>(gate: &Gate, x: &mut Exchange, sink: &mut S, last: bo
     }
     let bodiless = is_bodiless(x);
     sink.head(x, bodiless).await?;
-    piece(x, sink, printed, last).await?;
-    if last {
+    if piece(x, sink, printed, last).await? {
+        x.response.body_fixed = true;
         x.response.body_sent = true;
         return sink.end(x, None).await;
     }
@@ -45,7 +45,9 @@ async fn finish_head(gate: &Gate, x: &mut Exchange) -> Result<()> {
     if x.response.status == 0 {
         x.response.status = 200;
     }
-    if !is_bodiless(x) && x.response.fields.get("content-type").is_none() {
+    // What HEAD asks for is the head that GET would get.
+    let has_body = !matches!(x.response.status, 100..=199 | 204 | 304);
+    if has_body && x.response.fields.get("content-type").is_none() {
         // A constant of ours; always valid.
         let _ = x.response.fields.set("Content-Type", "text/plain; charset=utf-8");
     }
@@ -63,6 +65,9 @@ async fn finish_head(gate: &Gate, x: &mut Exchange) -> Result<()> {
 pub(super) async fn rest<S: Sink>(x: &mut Exchange, body: Body, sink: &mut S) -> Result<()> {
     let bodiless = is_bodiless(x);
     sink.head(x, bodiless).await?;
+    if x.response.body_lost {
+        return Err(Kind::Plugin.into());
+    }
     if x.response.body_sent {
         return Ok(());
     }
@@ -74,17 +79,21 @@ pub(super) async fn rest<S: Sink>(x: &mut Exchange, body: Body, sink: &mut S) ->
     sink.end(x, None).await
 }
 
-async fn piece<S: Sink>(x: &mut Exchange, sink: &mut S, data: Bytes, eof: bool) -> Result<()> {
+/// Sends a piece; whether it is the last, as it was or because a filter says so.
+async fn piece<S: Sink>(x: &mut Exchange, sink: &mut S, data: Bytes, eof: bool) -> Result<bool> {
     if data.is_empty() && !eof {
-        return Ok(());
+        return Ok(false);
     }
+    x.chunk.eof = eof;
     let data = if phase::filters_body(x) {
         x.chunk.data = data;
-        x.chunk.eof = eof;
         phase::body_filter(x).await?;
         std::mem::take(&mut x.chunk.data)
     } else {
         data
     };
-    if data.is_empty() { Ok(()) } else { pace::data(x, sink, data).await }
+    if !data.is_empty() {
+        pace::data(x, sink, data).await?;
+    }
+    Ok(x.chunk.eof || eof)
 }

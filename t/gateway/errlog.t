@@ -59,6 +59,7 @@ routes:
           - |
             return function()
                 ngx.header["X-Early"] = "yes"
+                ngx.send_headers()
                 ngx.flush(true)
                 ngx.header["X-Late"] = "yes"
                 ngx.status = 500

@@ -109,7 +109,8 @@ local aws_mt = {
                 return service_object(name, merged)
             end
         elseif type(name) == "string" and name:find("^%u") then
-            error("resty.aws: service " .. name .. " is not supported by moongate", 2)
+            error("resty.aws: service " .. name
+                  .. " is not supported by moongate: no plugin asks for it", 2)
         end
     end,
 }

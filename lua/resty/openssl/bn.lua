@@ -181,4 +181,4 @@ return require("moongate.unsupported").absent(_M, "resty.openssl.bn.", {
     "add", "sub", "mul", "div", "mod", "exp", "sqr", "gcd", "lshift", "rshift", "mod_add",
     "mod_sub", "mod_mul", "mod_exp", "mod_sqr", "generate_prime", "is_prime", "to_mpi", "set",
 },
-    "not supported by moongate: numbers are only converted; no bundled library computes with them")
+    "numbers are only converted; no bundled library computes with them")

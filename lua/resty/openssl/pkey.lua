@@ -317,4 +317,4 @@ end
 return require("moongate.unsupported").absent(_M, "resty.openssl.pkey.", {
     "sign_raw", "verify_raw", "verify_recover", "derive", "set_parameters", "paramgen",
 },
-    "not supported by moongate: its crypto library does not offer that")
+    "its crypto library does not offer that")

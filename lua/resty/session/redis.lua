@@ -15,7 +15,8 @@ local mt = { __index = _M }
 --   `suffix`, timeouts and pool settings in milliseconds, `ssl`, `ssl_verify`, `server_name`
 function _M.new(config)
     if config.sentinels or config.nodes then
-        error("resty.session: redis with sentinels or cluster is not supported by moongate", 4)
+        error("resty.session: redis with sentinels or cluster is not supported by moongate: "
+              .. "it keeps sessions on one server", 4)
     end
     return setmetatable({ config = config }, mt)
 end

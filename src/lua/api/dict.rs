@@ -279,7 +279,7 @@ fn incr(frame: &mut Frame<'_>) -> Called {
 /// the new value, and 1 if live entries were evicted for it, come out. 0 if it went well.
 fn incr_door(dict: &Shared, key: &[u8], numbers: &mut [f64]) -> i32 {
     let &mut [delta, has_init, init, ttl_s, ..] = numbers else { return BROKEN };
-    let init = (has_init == 1.0).then(|| Init { value: init, ttl_ms: (ttl_s * 1000.0) as u64 });
+    let init = (has_init == 1.0).then_some(Init { value: init, ttl_ms: (ttl_s * 1000.0) as u64 });
     let outcome = dict.0.incr(key, delta, init, now_ms());
     let Ok(value) = outcome.result else { return 1 };
     numbers[0] = value;

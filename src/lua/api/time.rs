@@ -21,6 +21,10 @@ pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
         frame.push_num(current::wall_ms() as f64 / 1000.0);
         Ok(Outcome::Return(1))
     })?;
+    host_function(lua, &table, "time", |frame| {
+        frame.push_num((current::wall_ms() / 1000) as f64);
+        Ok(Outcome::Return(1))
+    })?;
     host_function(lua, &table, "update", |_| {
         current::update_time();
         Ok(Outcome::Return(0))

@@ -78,10 +78,8 @@ impl Dfa {
             0.. => {
                 // SAFETY: the data has one pair, which a match has filled in.
                 let pair = unsafe { ffi::pcre2_get_ovector_pointer_8(self.data.as_ptr()) };
-                // SAFETY: as above.
-                let from = unsafe { *pair };
-                // SAFETY: as above.
-                let to = unsafe { *pair.add(1) };
+                // SAFETY: as above; two numbers without padding are an array of two.
+                let [from, to] = unsafe { *pair.cast::<[usize; 2]>() };
                 Ok(Some((from, to)))
             }
             code => Err(code),

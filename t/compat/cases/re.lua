@@ -296,4 +296,83 @@ return {
         local m, err = ngx.re.match(("a"):rep(40), "(a+)+$x")
         say(m, err == nil or type(err))
     end,
+    ["dfa: the longest match"] = function()
+        say(ngx.re.match("foobar", "foo|foobar|fo"), ngx.re.match("foobar", "foo|foobar|fo", "d"))
+        say(ngx.re.match("a foobar", "(foo)(bar)?", "d"))
+        say(ngx.re.match("12 345", "[0-9]+", "dj"), ngx.re.match("12 345", "[0-9]+", "djo"))
+        say(ngx.re.match("nothing", "[0-9]+", "d"))
+        say(ngx.re.match("FOO", "foo", "di"), ngx.re.match("a\nb", "^b", "dm"))
+        say(ngx.re.match("你好", "你.", "du"))
+    end,
+    ["dfa: named groups"] = function()
+        say(ngx.re.match("foobar", "(?<first>foo)(?<second>bar)", "d"))
+    end,
+    ["dfa: ctx"] = function()
+        local ctx = { pos = 3 }
+        say(ngx.re.match("1234, 56", "[0-9]+", "d", ctx), ctx)
+        say(ngx.re.match("1234, 56", "[0-9]+", "d", ctx), ctx)
+        say(ngx.re.match("1234, 56", "[0-9]+", "d", ctx), ctx)
+    end,
+    ["dfa: find"] = function()
+        say(ngx.re.find("a foobar", "foo|foobar", "d"))
+        say(ngx.re.find("a foobar", "foo|foobar", "dj", nil, 0))
+        say(ngx.re.find("a foobar", "x", "d"))
+        say(ngx.re.find("a foobar", "o+", "d", { pos = 5 }))
+    end,
+    ["dfa: sub and gsub"] = function()
+        say(ngx.re.sub("foobar foo", "foo|foobar", "[$0]", "d"))
+        say(ngx.re.gsub("foobar foo", "foo|foobar", "[$0]", "d"))
+        say(ngx.re.gsub("foobar foo", "foo|foobar", function(m)
+            return m[0]:upper()
+        end, "d"))
+        say(ngx.re.gsub("abc", "[0-9]*", "-", "d"))
+    end,
+    ["dfa: gmatch"] = function()
+        for m in ngx.re.gmatch("foo foobar fo", "foo|foobar|fo", "d") do
+            say(m[0], m[1])
+        end
+    end,
+    ["dfa: what it cannot"] = function()
+        local m, err = ngx.re.match("aa", "(a)\\1", "d")
+        say(m, type(err))
+        say((ngx.re.match("aa", "(", "d")))
+    end,
+    ["match: the same again and again"] = function()
+        local sum = 0
+        for i = 1, 200 do
+            local m = ngx.re.match("item-" .. i .. "/x", "^item-(\\d+)/(y)?", "jo")
+            sum = sum + m[1]
+            if m[2] ~= false or m[0] ~= "item-" .. i .. "/" then
+                say("wrong", i, m)
+            end
+        end
+        say(sum)
+        for i = 1, 200 do
+            sum = sum + ngx.re.find("x" .. ("y"):rep(i), "y+$", "jo")
+        end
+        say(sum)
+    end,
+    ["match: a result table again and again"] = function()
+        local result = {}
+        for i = 1, 100 do
+            local m = ngx.re.match("k" .. i, "(?<letter>[a-z])(?<number>[0-9]+)", "jo", nil, result)
+            if m ~= result or result.number ~= tostring(i) then
+                say("wrong", i, result)
+            end
+        end
+        say(result)
+    end,
+    ["match: many patterns"] = function()
+        local good = 0
+        for i = 1, 1500 do
+            local m = ngx.re.match("v" .. i, "^v(" .. i .. ")$", "j")
+            good = good + (m and m[1] == tostring(i) and 1 or 0)
+        end
+        say(good)
+    end,
+    ["match: many groups"] = function()
+        local m = ngx.re.match(("a"):rep(70), ("(a)"):rep(70), "jo")
+        say(#m, m[0], m[70])
+        say(ngx.re.find(("a"):rep(70), ("(a)"):rep(70), "jo"))
+    end,
 }

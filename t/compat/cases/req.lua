@@ -3,6 +3,21 @@ local say, try = ...
 
 local nkeys = require("table.nkeys")
 
+-- More than one name shares its first letter, its last and its length with another.
+local function many_headers()
+    local lines = {}
+    for i = 1, 40 do
+        lines[#lines + 1] = "X-Number-" .. i .. ": " .. i
+        if i % 10 == 0 then
+            lines[#lines + 1] = "X-Again: " .. i
+        elseif i == 25 then
+            lines[#lines + 1] = "X-AGAIN: other letters"
+            lines[#lines + 1] = "x-number-3: the second"
+        end
+    end
+    return lines
+end
+
 return {
     ["method"] = { method = "PATCH", access = function()
         say(ngx.req.get_method(), ngx.var.request_method)
@@ -194,4 +209,23 @@ return {
         access = function()
             say(ngx.var.uri, ngx.var.host, ngx.var.http_host)
         end },
+    ["get_headers: many, some of them again"] = { headers = many_headers(), access = function()
+        local headers = ngx.req.get_headers()
+        say(headers["x-number-7"], headers["X-NUMBER-38"], headers.x_number_12)
+        say(headers["x-again"], headers["x-number-3"])
+        say(#ngx.req.get_headers(0, true)["X-Again"], ngx.req.get_headers(0, true)["x-again"])
+        local count = 0
+        for name, value in pairs(headers) do
+            count = count + 1
+            if name ~= name:lower() or value == nil then
+                say("wrong", name)
+            end
+        end
+        say(count, select(2, ngx.req.get_headers(10)))
+        for _ = 1, 100 do
+            if ngx.req.get_headers()["x-number-20"] ~= "20" then
+                say("wrong")
+            end
+        end
+    end },
 }

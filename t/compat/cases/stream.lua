@@ -1,7 +1,5 @@
--- Answers that leave in parts, the client's own connection, and clients that leave.
-local say, try, compat = ...
-
-local arrived = compat.arrived
+-- Answers that leave in parts.
+local say, try = ...
 
 
 -- Ends the case with what it printed itself.
@@ -17,9 +15,6 @@ local function shown(...)
     end
     return table.concat(parts, " ") .. "\n"
 end
-
-
-local RAW = "GET /t HTTP/1.1\r\nHost: compat.test\r\n@CASE@\r\n\r\n"
 
 
 return {
@@ -110,6 +105,11 @@ return {
         ngx.flush(true)
         leave(304)
     end, compare = "nobody" },
+    ["flush: HEAD"] = { method = "HEAD", access = function()
+        ngx.print("body")
+        ngx.flush(true)
+        leave()
+    end },
     ["flush: HTTP/1.0"] = { raw = "GET /t HTTP/1.0\r\nHost: compat.test\r\n@CASE@\r\n\r\n",
         access = function()
             ngx.header.content_length = 2
@@ -127,6 +127,44 @@ return {
         ngx.print("a")
         ngx.flush(true)
         leave(503)
+    end },
+    ["flush: then it raises"] = { access = function()
+        ngx.print("a")
+        ngx.flush(true)
+        error("in the middle")
+    end, log = function()
+        say("log", ngx.status)
+    end },
+    ["flush: then ngx.ERROR"] = { access = function()
+        ngx.print("a")
+        ngx.flush(true)
+        leave(ngx.ERROR)
+    end, log = function()
+        say("log", ngx.status)
+    end },
+    ["flush: a filter ends it"] = { access = function()
+        ngx.print("one")
+        ngx.flush(true)
+        ngx.print("two")
+        ngx.flush(true)
+        leave()
+    end, body_filter = function()
+        if ngx.arg[1] == "one" then
+            ngx.arg[2] = true
+        end
+    end },
+    ["flush: a filter of the body raises"] = { access = function()
+        ngx.print("one")
+        ngx.flush(true)
+        ngx.print("two")
+        say(ngx.flush(true))
+        leave()
+    end, body_filter = function()
+        if ngx.arg[1] == "two" then
+            error("no")
+        end
+    end, log = function()
+        say("log")
     end },
     ["flush: in a thread"] = { access = function()
         local thread = ngx.thread.spawn(function()
@@ -292,248 +330,4 @@ return {
     end, log = function()
         say("log")
     end },
-    ["on_abort: what it takes"] = function()
-        say(try(ngx.on_abort))
-        say(try(ngx.on_abort, nil))
-        say(try(ngx.on_abort, "x"))
-        say((try(ngx.on_abort, {})))
-    end,
-    ["on_abort: twice"] = function()
-        say(try(ngx.on_abort, function() end))
-        say(try(ngx.on_abort, function() end))
-    end,
-    ["on_abort: where it cannot be"] = { access = function()
-        ngx.print("x")
-        leave()
-    end, header_filter = function()
-        say(try(ngx.on_abort, function() end))
-    end, log = function()
-        say(try(ngx.on_abort, function() end))
-    end },
-    ["on_abort: the client stays"] = function()
-        ngx.on_abort(function()
-            say("never")
-        end)
-        ngx.sleep(0.01)
-        say("over")
-    end,
-    ["raw socket: answers by itself"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        local bytes, err = sock:send("hello, raw\r\n")
-        sock:send({ "a ", 1, " ", { "b" }, "\r\n" })
-        sock:send(shown(bytes, err))
-        leave()
-    end },
-    ["raw socket: what follows the head"] = { raw = RAW .. "line one\nline two\r\n12345rest|tail",
-        access = function()
-            local sock = ngx.req.socket(true)
-            sock:send(shown(sock:receive()))
-            sock:send(shown(sock:receive("*l")))
-            sock:send(shown(sock:receive(5)))
-            local till = sock:receiveuntil("|")
-            sock:send(shown(till()))
-            sock:send(shown(sock:receiveany(4)))
-            leave()
-        end },
-    ["raw socket: what cannot be said any more"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        sock:send(shown(try(ngx.print, "x")))
-        sock:send(shown(try(ngx.say, "x")))
-        sock:send(shown(try(ngx.flush, true)))
-        sock:send(shown(try(ngx.eof)))
-        leave()
-    end },
-    ["raw socket: and headers"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        sock:send(shown(try(ngx.send_headers)))
-        sock:send(shown(ngx.headers_sent))
-        leave()
-    end },
-    ["raw socket: twice"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        local other, err = ngx.req.socket(true)
-        sock:send(shown(type(other), err))
-        leave()
-    end },
-    ["raw socket: methods"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        for _, name in ipairs({ "send", "receive", "receiveuntil", "receiveany", "settimeout",
-            "settimeouts", "connect", "close", "setkeepalive", "getreusedtimes",
-            "sslhandshake" }) do
-            sock:send(name .. " " .. type(sock[name]) .. "\n")
-        end
-        leave()
-    end },
-    ["raw socket: times out"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        sock:settimeout(20)
-        local data, err, partial = sock:receive(10)
-        sock:send(shown(data, err, partial))
-        sock:settimeouts(10, 10, 20)
-        sock:send(shown(sock:receive()))
-        leave()
-    end },
-    ["raw socket: a body that nobody read"] = {
-        raw = "POST /t HTTP/1.1\r\nHost: compat.test\r\n@CASE@\r\nContent-Length: 5\r\n\r\nabcde",
-        access = function()
-            local sock = ngx.req.socket(true)
-            sock:send(shown(sock:receive(5)))
-            leave()
-        end },
-    ["raw socket: a body that was read"] = {
-        raw = "POST /t HTTP/1.1\r\nHost: compat.test\r\n@CASE@\r\nContent-Length: 5\r\n\r\nabcde",
-        access = function()
-            ngx.req.read_body()
-            local sock, err = ngx.req.socket(true)
-            if not sock then
-                ngx.print(shown(sock, err))
-                return leave()
-            end
-            sock:send(shown(ngx.req.get_body_data()))
-            leave()
-        end },
-    ["raw socket: after a flush"] = { raw = RAW, access = function()
-        ngx.status = 200
-        ngx.header["X-One"] = "1"
-        ngx.header.content_length = 4
-        ngx.send_headers()
-        ngx.flush(true)
-        local sock = ngx.req.socket(true)
-        sock:send("body")
-        leave()
-    end },
-    ["raw socket: switching protocols"] = {
-        raw = "GET /t HTTP/1.1\r\nHost: compat.test\r\n@CASE@\r\nUpgrade: echo\r\n"
-              .. "Connection: Upgrade\r\n\r\nping\n",
-        access = function()
-            ngx.status = 101
-            ngx.header["Upgrade"] = "echo"
-            ngx.send_headers()
-            local ok, err = ngx.flush(true)
-            local sock = ngx.req.socket(true)
-            sock:send(shown(ok, err))
-            sock:send("got " .. shown(sock:receive()))
-            leave(444)
-        end },
-    ["raw socket: in a later phase"] = { access = function()
-        ngx.print("x")
-        leave()
-    end, header_filter = function()
-        say(try(ngx.req.socket, true))
-    end, log = function()
-        say(try(ngx.req.socket, true))
-    end },
-    ["raw socket: what cannot be"] = { raw = RAW, access = function()
-        local sock = ngx.req.socket(true)
-        sock:send(shown((try(sock.send, sock))))
-        sock:send(shown((try(sock.send, sock, print))))
-        sock:send(shown((try(sock.receive, sock, {}))))
-        sock:send(shown((try(sock.receive, sock, "*x"))))
-        sock:send(shown((try(sock.receiveany, sock, 0))))
-        leave()
-    end },
-    ["in time: a piece arrives while the handler runs"] = { parts = "one", access = function()
-        ngx.say("one")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["in time: without waiting"] = { parts = "one", access = function()
-        ngx.say("one")
-        ngx.flush()
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["in time: the second piece"] = { parts = "two", access = function()
-        ngx.say("one")
-        ngx.flush(true)
-        ngx.say("two")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["in time: with a length"] = { parts = "one", access = function()
-        ngx.header.content_length = 6
-        ngx.print("one")
-        ngx.flush(true)
-        ngx.print(arrived() and "two" or "not")
-        leave()
-    end },
-    ["in time: through a filter"] = { parts = "ONE", access = function()
-        ngx.say("one")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end, body_filter = function()
-        ngx.arg[1] = ngx.arg[1]:upper()
-    end },
-    ["in time: much, without a flush"] = { parts = "the end of it", access = function()
-        ngx.print(("x"):rep(600000), "the end of it")
-        ngx.print("told: ", tostring(arrived()))
-        leave()
-    end },
-    ["in time: the whole answer before the handler ends"] = { parts = "all of it",
-        access = function()
-            ngx.print("all of it")
-            ngx.eof()
-            say(arrived())
-        end, log = function()
-            say("log")
-        end },
-    ["in time: over HTTP/2"] = { parts = "one", http2 = true, access = function()
-        ngx.say("one")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["in time: much over HTTP/2"] = { parts = "the end of it", http2 = true, access = function()
-        for _ = 1, 20 do
-            ngx.print(("x"):rep(20000))
-            ngx.flush(true)
-        end
-        ngx.say("the end of it")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["raw socket: over HTTP/2"] = { parts = "two", http2 = true, access = function()
-        ngx.say(shown(ngx.req.socket(true)), "two")
-        ngx.flush(true)
-        ngx.say("told: ", arrived())
-        leave()
-    end },
-    ["leaves: on_abort runs"] = { parts = "one", leaves = true, waits = true, access = function()
-        local ok, err = ngx.on_abort(function()
-            say("gone", ngx.get_phase())
-            compat.done()
-            ngx.exit(499)
-        end)
-        say(ok, err)
-        ngx.say("one")
-        ngx.flush(true)
-        ngx.sleep(10)
-        say("slept")
-    end },
-    ["leaves: on_abort that lets it go on"] = { parts = "one", leaves = true, waits = true,
-        access = function()
-            ngx.on_abort(function()
-                say("gone")
-            end)
-            ngx.say("one")
-            ngx.flush(true)
-            ngx.sleep(0.3)
-            say("still here")
-            compat.done()
-        end },
-    ["leaves: on_abort over HTTP/2"] = { parts = "one", leaves = true, waits = true, http2 = true,
-        access = function()
-            ngx.on_abort(function()
-                say("gone")
-                compat.done()
-                ngx.exit(499)
-            end)
-            ngx.say("one")
-            ngx.flush(true)
-            ngx.sleep(10)
-        end },
 }

@@ -1,5 +1,7 @@
 -- Times: those that pass are compared with each other, the rest is text.
-local say, try = ...
+local say, try, compat = ...
+
+local done = compat.done
 
 return {
     ["http_time"] = function()
@@ -76,5 +78,44 @@ return {
     ["req.start_time"] = function()
         local past = ngx.now() - ngx.req.start_time()
         say(past >= 0, past < 5, ngx.req.start_time() == ngx.req.start_time())
+    end,
+    ["now in a loop"] = function()
+        local first, same = ngx.now(), 0
+        for _ = 1, 1000 do
+            if ngx.now() == first and ngx.time() == math.floor(first) then
+                same = same + 1
+            end
+        end
+        say(same)
+    end,
+    ["now goes on after whatever waits"] = function()
+        local before = ngx.now()
+        local thread = ngx.thread.spawn(function()
+            ngx.sleep(0.02)
+            return ngx.now()
+        end)
+        local _, inside = ngx.thread.wait(thread)
+        say(inside > before, ngx.now() >= inside)
+        local run = coroutine.wrap(function()
+            coroutine.yield(ngx.now())
+            ngx.sleep(0.02)
+            return ngx.now()
+        end)
+        local first = run()
+        say(run() > first)
+    end,
+    ["now in a timer"] = { waits = true, access = function()
+        local before = ngx.now()
+        ngx.timer.at(0.02, function()
+            say("later", ngx.now() > before)
+            done()
+        end)
+    end },
+    ["update_time in a loop"] = function()
+        local before = ngx.now()
+        repeat
+            ngx.update_time()
+        until ngx.now() > before
+        say(ngx.now() - before < 5, ngx.time() <= ngx.now())
     end,
 }

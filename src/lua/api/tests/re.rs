@@ -44,7 +44,9 @@ fn option_letters_mean_what_they_do_in_openresty() {
         ("re.match('a', '[]', 'J')", "nil"),
         ("re.match('a', '[^]', 'J')", "{0='a'}"),
         ("re.match('a', 'a', 'q')", "raised: 'plugin:1: unknown flag \"q\" (flags \"q\")'"),
-        ("re.match('a', 'a', 'd')", "nil 'the DFA mode (flag \"d\") is not supported by moongate'"),
+        ("re.match('a foobar', 'foo|(foo)bar', 'd')", "{0='foobar'}"),
+        ("re.match('AB', 'a|ab', 'di')", "{0='AB'}"),
+        ("re.match('aa', '(a)\\\\1', 'd')", "nil 'pcre_exec() failed: -42'"),
         ("re.match('a', 'a', 'jo')", "{0='a'}"),
     ]);
 }

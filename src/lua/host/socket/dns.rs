@@ -20,7 +20,12 @@ pub(super) fn dns(frame: &mut Frame<'_>) -> Called {
         b"AAAA" | b"28" => (28.0, false),
         other => {
             let text = String::from_utf8_lossy(other);
-            return push_failure(frame, &format!("DNS records of type {text} are not supported"));
+            return push_failure(
+                frame,
+                &format!(
+                    "DNS records of type {text} are not supported by moongate: its resolver asks for A and AAAA"
+                ),
+            );
         }
     };
     let Some(resolver) = frame.core()?.env.resolver.clone() else {

@@ -119,7 +119,10 @@ pub(super) fn handshake(frame: &mut Frame<'_>) -> Called {
         return ONE;
     }
     let Some(addr) = conn.peer_addr() else {
-        return push_failure(frame, "TLS over a unix domain socket is not supported");
+        return push_failure(
+            frame,
+            "TLS over a unix domain socket is not supported by moongate: handshakes are made over TCP",
+        );
     };
     if tcp.has_unread() {
         return push_failure(frame, "unread data in buffer");

@@ -60,7 +60,7 @@ fn a_client_certificate_is_shown() {
         );
         let expected = "1truemine\
              nil|client certificate must be supplied with corresponding private key\
-             nil|no certificate in the PEM text";
+             nil|PEM_read_bio_X509_AUX() failed";
         bench.check(code, expected).await;
         let code = format!(
             "local s = ngx.socket.tcp() s:settimeout(2000) assert(s:connect('127.0.0.1', {port})) \
