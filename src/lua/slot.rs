@@ -21,11 +21,18 @@ pub(crate) struct Slot {
     /// The plan after the consumer's plugins joined.
     pub(crate) merged: Option<Rc<Plan>>,
     /// Requests inside of it that are about to be asked.
-    pub(crate) asks: Vec<Box<Exchange>>,
+    pub(crate) asks: Vec<Exchange>,
     /// Its sockets: closed with it.
     pub(crate) sockets: Owner,
     /// The VM it runs on, also when a newer one serves by now. Dropped last.
     pub(crate) vm: Option<Rc<Vm>>,
+}
+
+impl Slot {
+    /// Whether what runs stands in a location of a snippet.
+    pub(crate) fn is_local(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.local)
+    }
 }
 
 /// The slot of `x`, made at first use.
