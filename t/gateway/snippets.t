@@ -284,6 +284,8 @@ GET /to
 200 open
 403 
 404 
+--- error_log
+access forbidden by rule
 
 
 
@@ -409,8 +411,8 @@ apisix.lua_module_hook: module 'no_such_hook' not found
 location = /inside { internal; content_by_lua_block {
     ngx.header["X-Sub"] = ngx.req.is_internal() and ngx.is_subrequest and "yes" or "no"
     ngx.req.read_body()
+    ngx.status = 201
     ngx.say(ngx.req.get_method(), " ", ngx.var.args, " ", ngx.req.get_body_data(), " ", ngx.ctx.given)
-    ngx.exit(201)
 } }
 location /cap { content_by_lua_block {
     local given = { given = 7 }

@@ -174,11 +174,11 @@ local function prepared(uri, options)
     local method, body, vars = method_of(options), body_of(options), vars_of(options)
     local shares = flag(options, "share_all_vars")
     local copies = flag(options, "copy_all_vars")
-    local forward = flag(options, "always_forward_body") or WITH_BODY[method] or false
+    local forward = options.always_forward_body or WITH_BODY[method]
     if options.ctx ~= nil and type(options.ctx) ~= "table" then
         error("Bad ctx option value type " .. type(options.ctx) .. ", expected a Lua table", 3)
     end
-    return { method, path, args, body or false, forward, options.ctx or false,
+    return { method, path, args, body or false, forward and true or false, options.ctx or false,
              shares or copies or false, vars = vars, shares = shares }
 end
 
