@@ -151,9 +151,7 @@ mod tests {
     fn made(rules: &str, path: &str, args: &str) -> (Result<Outcome>, Exchange) {
         let key = "http_server_configuration_snippet";
         let read = snippet::read(|asked| if asked == key { rules } else { "" }).unwrap();
-        let mut x = Exchange::default();
-        x.path = path.into();
-        x.args = args.into();
+        let mut x = Exchange { path: path.into(), args: args.into(), ..Exchange::default() };
         let outcome = run(&read.unwrap().gateway.scope.rules, &mut x);
         (outcome, x)
     }
