@@ -240,24 +240,10 @@ fn env_of(common: &Common, number: usize, resolver: Rc<Resolver>) -> Rc<Env> {
 async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Order>) {
     let resolver = Rc::new(Resolver::new(Arc::clone(&common.names), own.number));
     let env = env_of(&common, own.number, Rc::clone(&resolver));
-    let vm = match load(&env, &common.code, &Pace::at_once()).await {
-        Ok(vm) => Rc::new(vm),
+    let (vm, access, sites) = match begin(&common, &env).await {
+        Ok(begun) => begun,
         Err(reason) => {
             // The starter waits for this answer.
-            let _ = own.ready.send(Err(reason));
-            return;
-        }
-    };
-    let access = match access_log(&common) {
-        Ok(access) => access,
-        Err(reason) => {
-            let _ = own.ready.send(Err(reason));
-            return;
-        }
-    };
-    let sites = match Sites::of(&common.local) {
-        Ok(sites) => sites,
-        Err(reason) => {
             let _ = own.ready.send(Err(reason));
             return;
         }
@@ -315,6 +301,15 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
     }
     adopting.abort();
     worker.finish().await;
+}
+
+/// What a worker serves with from its start.
+async fn begin(
+    common: &Common,
+    env: &Rc<Env>,
+) -> Result<(Rc<Vm>, AccessLog, Option<Sites>), String> {
+    let vm = load(env, &common.code, &Pace::at_once()).await?;
+    Ok((Rc::new(vm), access_log(common)?, Sites::of(&common.local)?))
 }
 
 /// An error that is new with new code brings the old code back here at once; the control

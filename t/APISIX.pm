@@ -50,7 +50,7 @@ my ($Gateway, $Upstream, $Config, $Has_objects, $Broken_by);
 
 # Sections of parts that are not there, with what they need.
 my @NEEDS = (
-    [qr/\A(config|stream_tls_request)\z/, 'a Lua content handler in the gateway'],
+    [qr/\Astream_tls_request\z/, 'the stream proxy'],
     [qr/\A(extra_)?(init_by_lua|init_worker_by_lua)(_block|_start)?\z/, 'hooks into APISIX itself'],
     [qr/\A(main_config|lua_deps_path|custom_trusted_cert)\z/, 'nginx directives in the gateway'],
     [qr/\A(extra_)?stream_/, 'the stream proxy'],
@@ -196,7 +196,7 @@ sub prepare {
         ipv6    => defined $block->listen_ipv6,
     );
     my @own = grep { defined $block->$_ } qw(apisix_yaml apisix_json yaml_config
-        extra_yaml_config user_files log_level workers must_die);
+        config extra_yaml_config user_files log_level workers must_die);
     return undef if !@own && $Gateway->running();
 
     $Gateway->stop();
@@ -210,6 +210,8 @@ sub prepare {
         provider  => defined $block->apisix_json ? 'json' : 'yaml',
         log_level => defined $level ? $level =~ s/\s+//gr : $Log_level,
         workers   => defined $count ? $count =~ s/\s+//gr : $Workers,
+        # What Test::Nginx puts into nginx's server.
+        snippet   => with_env(scalar $block->config),
     );
     $Gateway->write_file('conf/config.yaml', $Config);
     return $Gateway->start($Config);

@@ -39,7 +39,7 @@ function _M.env(...)
         local name, value = select(at, ...)
         set[name] = value
     end
-    function os.getenv(name)
+    rawset(os, "getenv", function(name)
         if type(name) ~= "string" and type(name) ~= "number" then
             error("bad argument #1 to 'getenv' (string expected, got " .. type(name) .. ")", 2)
         end
@@ -48,7 +48,7 @@ function _M.env(...)
             return value
         end
         return getenv(name)
-    end
+    end)
 end
 
 

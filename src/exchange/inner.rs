@@ -23,6 +23,10 @@ pub struct Inner {
     pub internal: bool,
     /// How deep it is inside of other requests; 0 for a client's.
     pub depth: u8,
+    /// The method of the client's request, where this is one inside of it.
+    pub method: Vec<u8>,
+    /// Whether the answer is a status without a text of its own.
+    pub page: bool,
     /// How often its path was changed.
     pub changes: u8,
     /// What the last regular expression captured: `$1` and on.

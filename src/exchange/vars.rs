@@ -345,7 +345,10 @@ fn of_request(x: &Exchange, name: Fixed) -> Value<'_> {
         }
         Fixed::IsArgs => Some(Cow::Borrowed(if x.args.is_empty() { b"" } else { b"?" })),
         Fixed::Host => Some(Cow::Borrowed(&x.host)),
-        Fixed::RequestMethod => Some(Cow::Borrowed(&x.method)),
+        Fixed::RequestMethod => Some(Cow::Borrowed(match &x.inner {
+            Some(inner) if inner.depth > 0 => inner.method.as_slice(),
+            _ => x.method.as_slice(),
+        })),
         Fixed::RequestUri | Fixed::RealRequestUri => Some(Cow::Borrowed(x.head.target())),
         Fixed::Request => Some(Cow::Owned(request_line(x))),
         Fixed::ContentLength => match (x.head.fields.get("content-length"), &x.body.held) {

@@ -245,9 +245,15 @@ impl Vm {
         match call {
             Call::Access => {
                 push_plans(&co, x);
-                // A location that the request passed on its way may have made one.
-                let used = slot::of(x).ctx.take();
-                if let Some(spare) = used.or_else(|| self.core.take_spare_ctx()) {
+                // A location that the request passed on its way may have made one. Who has seen
+                // `ngx.ctx` gets a new one: the runner puts that there.
+                let slot = slot::of(x);
+                let used = slot.ctx.take();
+                let spare = match slot.ngx_ctx {
+                    None => used.or_else(|| self.core.take_spare_ctx()),
+                    Some(_) => None,
+                };
+                if let Some(spare) = spare {
                     co.push_ref(&spare);
                     slot::of(x).ctx = Some(spare);
                 }

@@ -1,7 +1,7 @@
 //! The Lua of configuration snippets in one VM: compiled when the VM is made, so that a mistake
 //! keeps it from serving; made into a plan where a location is first used.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use foldhash::HashMap;
 
@@ -29,8 +29,11 @@ pub(super) struct Codes {
     /// By index, as [`Snippets::codes`]: what messages call it, and the function.
     functions: Vec<(String, Ref)>,
     /// Plans of locations, by the address of the location, which is kept.
-    plans: std::cell::RefCell<HashMap<usize, (Rc<Spot>, Rc<Plan>)>>,
+    plans: RefCell<HashMap<usize, Known>>,
 }
+
+/// A location and its plan.
+type Known = (Rc<Spot>, Rc<Plan>);
 
 /// What `code` is called in messages, as OpenResty calls it: the key stands for the file.
 fn name(code: &Code) -> String {
@@ -188,9 +191,10 @@ impl Vm {
             globals: None,
             phases: phases.fold(Phases::default(), |all, (_, one)| all.with(*one)),
             route_id: None,
+            local: true,
             missing: None,
             breaker: Breaker::default(),
-            offenders: std::cell::RefCell::default(),
+            offenders: RefCell::default(),
         });
         let kept = (Rc::clone(spot), Rc::clone(&plan));
         self.codes.plans.borrow_mut().insert(key, kept);

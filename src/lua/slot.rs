@@ -23,11 +23,18 @@ pub(crate) struct Slot {
     /// Whether it has a function for the client's going away.
     pub(crate) on_abort: bool,
     /// Requests inside of it that are about to be asked.
-    pub(crate) asks: Vec<Box<Exchange>>,
+    pub(crate) asks: Vec<Exchange>,
     /// Its sockets: closed with it.
     pub(crate) sockets: Owner,
     /// The VM it runs on, also when a newer one serves by now. Dropped last.
     pub(crate) vm: Option<Rc<Vm>>,
+}
+
+impl Slot {
+    /// Whether what runs stands in a location of a snippet.
+    pub(crate) fn is_local(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.local)
+    }
 }
 
 /// The slot of `x`, made at first use.

@@ -74,6 +74,8 @@ pub struct Plan {
     pub phases: Phases,
     /// Id of the route, for reports.
     pub route_id: Option<Arc<str>>,
+    /// Whether it is that of a location of a snippet.
+    pub(super) local: bool,
     /// A plugin that is configured but not there.
     pub missing: Option<Arc<str>>,
     /// Suspends the plan while a plugin of it overruns its time again and again.
@@ -414,6 +416,7 @@ impl Vm {
             globals,
             phases: Phases(both),
             route_id: merged.route_id.clone(),
+            local: false,
             missing: self.missing(merged),
             breaker: Breaker::default(),
             offenders: RefCell::default(),

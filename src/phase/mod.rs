@@ -80,8 +80,18 @@ async fn location(x: &mut Exchange, call: Call) -> Result<Verdict> {
     let Some((vm, plan)) = Vm::attached(x) else { return Ok(Verdict::Next) };
     match vm.call(&plan, call, x).await {
         Ended::Returned => Ok(said(x)),
-        Ended::Exited(code) => exited(x, code),
+        Ended::Exited(code) => {
+            keep_status(x);
+            exited(x, code)
+        }
         Ended::Failed => Err(Kind::Plugin.into()),
+    }
+}
+
+/// What was printed has left with its status, as in nginx.
+fn keep_status(x: &mut Exchange) {
+    if !x.response.printed.is_empty() && x.response.status == 0 {
+        x.response.status = 200;
     }
 }
 
@@ -94,7 +104,10 @@ pub async fn content(x: &mut Exchange) -> Result<Said> {
     let Some((vm, plan)) = Vm::attached(x) else { return Err(Kind::Plugin.into()) };
     let verdict = match vm.call(&plan, Call::InContent, x).await {
         Ended::Returned => Verdict::Next,
-        Ended::Exited(code) => exited(x, code)?,
+        Ended::Exited(code) => {
+            keep_status(x);
+            exited(x, code)?
+        }
         Ended::Failed => return Err(Kind::Plugin.into()),
     };
     let exits = verdict == Verdict::Answer;
@@ -105,7 +118,9 @@ pub async fn content(x: &mut Exchange) -> Result<Said> {
         x.response.status = 200;
     }
     made(x);
-    let page = exits && x.response.printed.is_empty() && x.response.status >= 300;
+    let page = exits
+        && x.response.printed.is_empty()
+        && (x.response.status >= 300 || x.response.status == 204);
     Ok(if page { Said::Page } else { Said::Text })
 }
 

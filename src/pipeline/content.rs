@@ -114,7 +114,7 @@ fn changed(x: &mut Exchange) -> Result<()> {
 
 /// Gives `x` the path of `jump`; the name of the location, if it is one.
 fn follow(x: &mut Exchange, jump: Jump) -> Result<Option<Vec<u8>>> {
-    x.inner.get_or_insert_default().internal |= jump != Jump::Again;
+    x.inner.get_or_insert_default().internal = true;
     changed(x)?;
     match jump {
         Jump::Named(name) => return Ok(Some(name)),
@@ -208,7 +208,10 @@ async fn content(gate: &Rc<Gate>, x: &mut Exchange, spot: &Rc<Spot>) -> Result<V
     Ok(Visit::Made(match (&spot.content, &spot.upstream) {
         (Content::Lua(_), _) => match phase::content(x).await? {
             Said::Text => said(x, spot),
-            Said::Page => Made::Body(answered(x)),
+            Said::Page => {
+                x.inner.get_or_insert_default().page = true;
+                Made::Body(answered(x))
+            }
             Said::Jump => return Ok(Visit::Jump),
         },
         (Content::Proxy(proxy), Some(upstream)) => {
@@ -270,6 +273,7 @@ fn passes(list: &[Access], client: IpAddr) -> bool {
 
 /// The page of a status.
 fn page(x: &mut Exchange, status: u16) -> Made {
+    x.inner.get_or_insert_default().page = true;
     x.response.status = status;
     x.response.origin = Origin::Gateway;
     Made::Body(rescue::page(x))
@@ -277,16 +281,16 @@ fn page(x: &mut Exchange, status: u16) -> Made {
 
 /// What `return` says.
 fn returned(x: &mut Exchange, spot: Option<&Spot>, status: u16, text: Option<Vec<u8>>) -> Made {
+    let Some(text) = text else { return page(x, status) };
     x.response.status = status;
     x.response.origin = Origin::Gateway;
-    let Some(text) = text else { return Made::Body(rescue::page(x)) };
     if matches!(status, 301 | 302 | 303 | 307 | 308) {
         let address = if text.starts_with(b"/") { absolute(x, &text) } else { text };
         if x.response.fields.set("Location", &address).is_err() {
             log_line(Level::Error, x, "the address of a redirect is none that can be sent");
-            x.response.status = 500;
+            return page(x, 500);
         }
-        return Made::Body(rescue::page(x));
+        return page(x, status);
     }
     whole(x, spot, text)
 }
@@ -304,7 +308,15 @@ fn absolute(x: &Exchange, path: &[u8]) -> Vec<u8> {
 /// What a content handler said.
 fn said(x: &mut Exchange, spot: &Spot) -> Made {
     let printed = std::mem::take(&mut x.response.printed);
-    whole(x, Some(spot), printed)
+    if x.response.head_sent {
+        return Made::Body(Body::Full(Bytes::from(printed)));
+    }
+    let made = whole(x, Some(spot), printed);
+    // Nobody counts for who reads it in memory: nginx tells no length there.
+    if x.inner.as_ref().is_some_and(|inner| inner.depth > 0) {
+        x.response.length = None;
+    }
+    made
 }
 
 fn whole(x: &mut Exchange, spot: Option<&Spot>, body: Vec<u8>) -> Made {
@@ -396,5 +408,28 @@ fn put(x: &mut Exchange, name: &str, value: &[u8], alone: bool) {
     let put = if alone { fields.set(name, value) } else { fields.add(name, value) };
     if put.is_err() {
         log_line(Level::Warn, x, &format!("the value of header {name} cannot be sent"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::snippet;
+
+    #[test]
+    fn the_first_network_that_holds_a_client_decides() {
+        let key = "http_server_configuration_snippet";
+        let text =
+            "deny 10.1.2.3; allow 10.1.0.0/16; allow 2001:db8::/32; allow 1.2.3.4/0; deny all;";
+        let read = snippet::read(|asked| if asked == key { text } else { "" }).unwrap();
+        let list = read.unwrap().gateway.scope.clients;
+        let passes = |list: &[Access], ip: &str| passes(list, ip.parse().unwrap());
+        assert!(!passes(&list, "10.1.2.3"));
+        assert!(passes(&list, "10.1.2.4"));
+        assert!(passes(&list, "99.9.9.9"), "a network of no bits is all of its kind");
+        assert!(passes(&list, "2001:db8:1::1"));
+        assert!(!passes(&list, "2001:db9::1"));
+        assert!(passes(&[], "10.1.2.3"));
+        assert!(!passes(&list[4..], "10.1.2.3"));
     }
 }

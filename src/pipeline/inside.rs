@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{Made, Sink, content, respond};
 use crate::{
     error::Result,
-    exchange::{Exchange, Inside, Told},
+    exchange::{Body, Exchange, Inside, Told},
     fields::Fields,
     gate::Gate,
 };
@@ -42,12 +42,18 @@ impl Inside for Asked {
                 Ok(Made::Body(body)) => Some(body),
                 // Nobody is there to speak another protocol.
                 Ok(Made::Tunnel(_)) => None,
-                Err(error) => Some(super::rescue(&mut x, &error)),
+                Err(error) => {
+                    x.inner.get_or_insert_default().page = true;
+                    Some(super::rescue(&mut x, &error))
+                }
             };
             match body {
                 Some(body) => {
+                    // As nginx has it: a page is for clients, and what is inside sees none.
+                    let page = x.inner.as_ref().is_some_and(|inner| inner.page);
+                    let body = if page { Body::Empty } else { body };
                     let sent = respond::send(&gate, &mut x, body, &mut kept).await;
-                    kept.truncated |= sent.is_err();
+                    kept.truncated |= sent.is_err() || page;
                 }
                 None => x.response.status = 502,
             }

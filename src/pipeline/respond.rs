@@ -52,9 +52,6 @@ pub(super) async fn send<S: Sink>(
         return stream::rest(x, body, sink).await;
     }
     decorate(gate, x);
-    if x.inner.is_some() {
-        content::set_headers(x);
-    }
     if phase::header_filter(x).await.is_err() {
         body = plugin_failed(gate, x);
     }
@@ -112,6 +109,9 @@ pub(super) fn decorate(gate: &Gate, x: &mut Exchange) {
             // Digits and commas; always valid.
             let _ = x.response.fields.set("X-APISIX-Upstream-Status", status);
         }
+    }
+    if x.inner.is_some() {
+        content::set_headers(x);
     }
 }
 

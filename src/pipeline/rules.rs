@@ -110,7 +110,7 @@ fn set(x: &mut Exchange, name: &str, template: &Template) {
 
 /// Where a client is sent: what was captured is encoded again.
 fn address(to: &Template, x: &Exchange, drop_args: bool) -> Vec<u8> {
-    let mut address = text_with(to, x, |value| uri::encode_path(value));
+    let mut address = text_with(to, x, uri::encode_path);
     if !drop_args && !x.args.is_empty() {
         address.push(if address.contains(&b'?') { b'&' } else { b'?' });
         address.extend_from_slice(&x.args);
@@ -137,5 +137,74 @@ fn rewrite(x: &mut Exchange, to: &Template, drop_args: bool) -> Result<()> {
     };
     x.path = path.to_vec();
     x.rewritten = true;
+    // As in nginx: from here on it is one of ours.
+    x.inner.get_or_insert_default().internal = true;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::snippet;
+
+    /// What `rules` make of a request for `path` with these arguments.
+    fn made(rules: &str, path: &str, args: &str) -> (Result<Outcome>, Exchange) {
+        let key = "http_server_configuration_snippet";
+        let read = snippet::read(|asked| if asked == key { rules } else { "" }).unwrap();
+        let mut x = Exchange { path: path.into(), args: args.into(), ..Exchange::default() };
+        let outcome = run(&read.unwrap().gateway.scope.rules, &mut x);
+        (outcome, x)
+    }
+
+    #[track_caller]
+    fn rewrites(rules: &str, args: &str, expected: (Outcome, &str, &str)) {
+        let (outcome, x) = made(rules, "/a/b c", args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let found = (outcome.unwrap(), text(&x.path), text(&x.args));
+        assert_eq!(found, (expected.0, expected.1.to_owned(), expected.2.to_owned()), "{rules}");
+        let changed = x.path != b"/a/b c";
+        assert_eq!(x.inner.as_ref().is_some_and(|inner| inner.internal), changed);
+    }
+
+    #[test]
+    fn a_rewrite_gives_path_and_arguments() {
+        let last = Outcome::Changed;
+        rewrites("rewrite ^/a/(.*)$ /x/$1 last;", "q", (last, "/x/b c", "q"));
+        rewrites("rewrite ^/a/(.*)$ /x?n=$1 last;", "q", (Outcome::Changed, "/x", "n=b c&q"));
+        rewrites("rewrite ^/a/(.*)$ /x?n=$1 last;", "", (Outcome::Changed, "/x", "n=b c"));
+        rewrites("rewrite ^/a/(.*)$ /x?n=$1? last;", "q", (Outcome::Changed, "/x", "n=b c"));
+        rewrites("rewrite ^ /x? break;", "q", (Outcome::Next, "/x", ""));
+        rewrites("rewrite ^/z /x last;", "q", (Outcome::Next, "/a/b c", "q"));
+        rewrites("rewrite a /b; rewrite b /c;", "", (Outcome::Changed, "/c", ""));
+        rewrites("break; rewrite ^ /c;", "", (Outcome::Next, "/a/b c", ""));
+        rewrites("rewrite ^/(a)(z)? /$1$2$3 last;", "", (Outcome::Changed, "/a", ""));
+    }
+
+    #[test]
+    fn a_redirect_encodes_what_was_captured() {
+        let (outcome, _) = made("rewrite ^/a(.*)$ http://e$1 permanent;", "/a/b c", "q=1");
+        let address = b"http://e/b%20c?q=1".to_vec();
+        assert_eq!(outcome.unwrap(), Outcome::Return(301, Some(address)));
+        let (outcome, _) = made("rewrite ^/a(.*)$ /x?y=$1 redirect;", "/a/é", "q=1");
+        let address = b"/x?y=/%C3%A9&q=1".to_vec();
+        assert_eq!(outcome.unwrap(), Outcome::Return(302, Some(address)));
+    }
+
+    #[test]
+    fn variables_are_set_in_their_order() {
+        let rules = "set $a \"1$arg_q\"; set $b \"${a}2$uri\"; rewrite ^/(?<first>.) /; set $c $first;\n\
+                     set $args x=y; return 200 \"$b $c $args $nothing.\";";
+        let (outcome, x) = made(rules, "/a/b c", "q=7");
+        assert_eq!(outcome.unwrap(), Outcome::Return(200, Some(b"172/a/b c a x=y .".to_vec())));
+        assert_eq!(x.set_value(b"a"), Some(Some(&b"17"[..])));
+    }
+
+    #[test]
+    fn what_cannot_go_on_is_an_error() {
+        let (outcome, _) = made("set $e \"\"; rewrite ^ $e last;", "/a", "");
+        assert!(outcome.is_err());
+        let path = format!("/{}!", "a".repeat(5000));
+        let (outcome, _) = made("rewrite ^/(a+)+$ /b last;", &path, "");
+        assert!(outcome.is_err());
+    }
 }

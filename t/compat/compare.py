@@ -26,6 +26,8 @@ apisix:
 nginx_config:
   worker_processes: 1
   error_log_level: info
+  http_server_configuration_snippet: |
+{snippet}
   http:
     enable_access_log: false
     custom_lua_shared_dict: {{compat: 1m, compat_lists: 1m, compat_small: 16k}}
@@ -300,8 +302,11 @@ def start(work):
     write(work + "/nginx/nginx.conf", text)
     os.makedirs(work + "/nginx/temp")
     prefix = work + "/moongate"
+    with open(HERE + "/locations.conf", encoding="utf-8") as source:
+        snippet = "".join("    " + line for line in source)
     write(prefix + "/conf/config.yaml",
-          CONFIG.format(port=ours, status=status, control=control, here=HERE, work=work))
+          CONFIG.format(port=ours, status=status, control=control, here=HERE, work=work,
+                        snippet=snippet))
     write(prefix + "/conf/apisix.yaml", OBJECTS.format(upstream=world.upstream))
     os.makedirs(prefix + "/plugins")
     tree = os.environ.get("MOONGATE_LUA_TREE")

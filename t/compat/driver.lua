@@ -191,6 +191,12 @@ local function answer_own()
 end
 
 
+--- The case that runs has said everything.
+function _M.over()
+    over = true
+end
+
+
 --- Runs the current request's case in `phase`.
 function _M.run(phase)
     local case = requested()

@@ -7,9 +7,26 @@ no_root_location();
 no_shuffle();
 log_level("info");
 
+our $ROUTES;
+BEGIN { $ROUTES = <<'_END_' }
+routes:
+  - uri: /*
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            return function(conf, ctx)
+                ngx.say("route ", ngx.var.uri, " ", ngx.var.args, " ", ngx.ctx.seen, " ",
+                        ngx.ctx.api_ctx == ctx, " ", ctx.var.http_x_from)
+                ngx.exit(200)
+            end
+#END
+_END_
+
 # A block with `snippet` sections gets them into config.yaml; each other block goes on with the
 # gateway of the block before.
-add_block_preprocessor(sub {
+add_block_preprocessor {
     my ($block) = @_;
     my %keys = (
         main => 'main', http => 'http', server => 'http_server',
@@ -29,24 +46,7 @@ add_block_preprocessor(sub {
     return if !$found;
     $block->set_value(yaml_config => $text);
     $block->set_value(apisix_yaml => $ROUTES) if !defined $block->apisix_yaml;
-});
-
-our $ROUTES;
-BEGIN { $ROUTES = <<'_END_' }
-routes:
-  - uri: /*
-    plugins:
-      serverless-pre-function:
-        phase: access
-        functions:
-          - |
-            return function(conf, ctx)
-                ngx.say("route ", ngx.var.uri, " ", ngx.var.args, " ", ngx.ctx.seen, " ",
-                        ngx.ctx.api_ctx == ctx, " ", ctx.var.http_x_from)
-                ngx.exit(200)
-            end
-#END
-_END_
+};
 
 run_tests;
 
@@ -99,7 +99,7 @@ set $mine "m";
 location /in { return 200 "in $uri $args $mine\n"; }
 location /last { rewrite ^/last/(.*)$ /in/$1?b=2 last; return 500; }
 location /drop { rewrite ^/drop /in? last; }
-location /stay { rewrite ^ /in break; return 200 "stays $uri\n"; }
+location /stay { rewrite ^ /in break; return 500; content_by_lua_block { ngx.say("stays ", ngx.var.uri) } }
 location /next { rewrite ^/next/(.*)$ /in/$1; set $mine "n$1"; }
 location /go { rewrite ^/go/(.*)$ /in/$1 redirect; }
 location /ever { rewrite ^/ever/(.*)$ https://e.test/$1 permanent; }
@@ -143,7 +143,7 @@ location /route { access_by_lua_block { ngx.ctx.seen = 1; ngx.exec("/r?x=y", { b
 location /jump { rewrite_by_lua_block { ngx.req.set_uri("/to-named", true) } }
 location /round { rewrite_by_lua_block { ngx.exec("/round") } }
 --- pipelined_requests eval
-["GET /inside", "GET /@named", "GET /exec", "GET /to-named?q", "GET /nowhere", "GET /route",
+["GET /inside", "GET /\@named", "GET /exec", "GET /to-named?q", "GET /nowhere", "GET /route",
  "GET /jump", "GET /round"]
 --- error_code eval
 [404, 200, 200, 200, 500, 200, 200, 500]
@@ -201,7 +201,7 @@ location /body { content_by_lua_block { ngx.req.read_body() ngx.say(ngx.req.get_
 --- response_body_like eval
 ["^\$", "^said\n\$", "403 Forbidden", "^pot\n\$", "^\$", "500 ", "^woke\n\$", "^abc\n\$"]
 --- error_log
-content_by_lua(http_server_configuration_snippet:8):3: attempt to index local 'x' (a nil value)
+content_by_lua(http_server_configuration_snippet:6):3: attempt to index local 'x' (a nil value)
 
 
 
@@ -264,7 +264,32 @@ GET /to
 
 
 
-=== TEST 11: proxy_pass
+=== TEST 11: the server of the Admin API
+--- snip_admin
+location /mine { content_by_lua_block { ngx.say("mine ", ngx.var.server_port) } }
+location /open { allow all; return 200 "open"; }
+location /closed { deny all; content_by_lua_block { ngx.say("never") } }
+--- snip_server
+location /to { content_by_lua_block {
+    local http = require("resty.http")
+    for _, path in ipairs({ "/mine", "/open", "/closed", "/apisix/admin/routes" }) do
+        local res, err = http.new():request_uri("http://127.0.0.1:9180" .. path)
+        ngx.say(res and res.status or err, " ", res and res.body:match("^[^\n<]*"))
+    end
+} }
+--- request
+GET /to
+--- response_body
+200 mine 9180
+200 open
+403 
+404 
+--- error_log
+access forbidden by rule
+
+
+
+=== TEST 12: proxy_pass
 --- snip_server
 location /p/ { proxy_pass http://127.0.0.1:1984/q/; proxy_set_header X-From "$uri"; }
 location /h { rewrite ^/h(.*)$ /q$1 break; proxy_pass http://localhost:1984; proxy_set_header Host h.test; }
@@ -281,7 +306,7 @@ Connection refused
 
 
 
-=== TEST 12: who may pass, and how much
+=== TEST 13: who may pass, and how much
 --- snip_server
 location /no { deny 127.0.0.0/8; return 200 "rules come first\n"; }
 location /never { deny 127.0.0.1; content_by_lua_block { ngx.say("never") } }
@@ -296,7 +321,7 @@ access forbidden by rule
 
 
 
-=== TEST 13: what belongs to the process
+=== TEST 14: what belongs to the process
 --- snip_main
 env SNIPPETS_VALUE=yours;
 env PATH;
@@ -317,7 +342,7 @@ in init 1 yours true nil
 
 
 
-=== TEST 14: variables reach the access log, and access_log off keeps it out
+=== TEST 15: variables reach the access log, and access_log off keeps it out
 --- more
     status: {ip: 127.0.0.1, port: 7085}
 --- snip_server
@@ -338,7 +363,7 @@ location /loud { return 200 "loud\n"; }
 
 
 
-=== TEST 15: lua_module_hook is required before any plugin
+=== TEST 16: lua_module_hook is required before any plugin
 --- more
     lua_module_hook: my_hook
     extra_lua_path: "$TEST_NGINX_HTML_DIR/?.lua"
@@ -370,7 +395,7 @@ the hook saw 403
 
 
 
-=== TEST 16: a hook that cannot be
+=== TEST 17: a hook that cannot be
 --- more
     lua_module_hook: no_such_hook
 --- snip_routes
@@ -381,13 +406,13 @@ apisix.lua_module_hook: module 'no_such_hook' not found
 
 
 
-=== TEST 17: capture
+=== TEST 18: capture
 --- snip_server
 location = /inside { internal; content_by_lua_block {
     ngx.header["X-Sub"] = ngx.req.is_internal() and ngx.is_subrequest and "yes" or "no"
     ngx.req.read_body()
+    ngx.status = 201
     ngx.say(ngx.req.get_method(), " ", ngx.var.args, " ", ngx.req.get_body_data(), " ", ngx.ctx.given)
-    ngx.exit(201)
 } }
 location /cap { content_by_lua_block {
     local given = { given = 7 }
@@ -406,7 +431,7 @@ GET /cap
 
 
 
-=== TEST 18: capture from a plugin of a route
+=== TEST 19: capture from a plugin of a route
 --- snip_server
 location /inside { internal; return 200 "inside $arg_a"; }
 --- apisix_yaml
@@ -430,7 +455,7 @@ GET /x
 
 
 
-=== TEST 19: requests inside of each other end somewhere
+=== TEST 20: requests inside of each other end somewhere
 --- snip_server
 location /deep { content_by_lua_block {
     local res = ngx.location.capture("/deep")
@@ -445,7 +470,7 @@ too many requests inside of each other
 
 
 
-=== TEST 20: a directive that is not understood
+=== TEST 21: a directive that is not understood
 --- snip_server
 location /x {
     return 200;
@@ -457,7 +482,7 @@ config.yaml:14: nginx_config.http_server_configuration_snippet:3: directive "stu
 
 
 
-=== TEST 21: everything that is wrong is told
+=== TEST 22: everything that is wrong is told
 --- snip_http
 upstream u { server 127.0.0.1; }
 server { location /x { } }
@@ -474,7 +499,7 @@ nginx_config.stream_configuration_snippet:1: directive "tcp_nodelay" is not supp
 
 
 
-=== TEST 22: Lua that is none
+=== TEST 23: Lua that is none
 --- snip_server
 location /x {
     content_by_lua_block {
@@ -487,7 +512,7 @@ nginx_config.http_server_configuration_snippet:2: content_by_lua: content_by_lua
 
 
 
-=== TEST 23: a file of Lua that is not there
+=== TEST 24: a file of Lua that is not there
 --- snip_server
 location /x { content_by_lua_file lua/none.lua; }
 --- must_die
@@ -496,7 +521,7 @@ lua/none.lua: no such file
 
 
 
-=== TEST 24: Lua that fails at the start
+=== TEST 25: Lua that fails at the start
 --- snip_http
 init_by_lua_block { error("not today") }
 --- must_die
@@ -505,7 +530,7 @@ init_by_lua(http_configuration_snippet:1) failed: init_by_lua(http_configuration
 
 
 
-=== TEST 25: a block without its end
+=== TEST 26: a block without its end
 --- snip_server
 location /x {
     content_by_lua_block { ngx.say("}") --[[ }
@@ -516,7 +541,7 @@ unexpected end in content_by_lua_block: its closing "}" is missing
 
 
 
-=== TEST 26: a location that never ends is stopped, and others go on
+=== TEST 27: a location that never ends is stopped, and others go on
 --- more
     status: {ip: 127.0.0.1, port: 7085}
 --- snip_server
@@ -532,7 +557,7 @@ content_by_lua(http_server_configuration_snippet:1)
 
 
 
-=== TEST 27: a hostile path costs a location's expression no more than its bound
+=== TEST 28: a hostile path costs a location's expression no more than its bound
 --- snip_server
 location ~ ^/(a+)+$ { return 200 "matched\n"; }
 --- request eval
@@ -540,3 +565,17 @@ location ~ ^/(a+)+$ { return 200 "matched\n"; }
 --- error_code: 500
 --- error_log
 a regular expression gave up
+
+
+
+=== TEST 29: the section `config` of Test::Nginx is a snippet, too
+--- config
+        location /t {
+    content_by_lua_block {
+        ngx.say("in ", ngx.var.uri)
+    }
+        }
+--- request
+GET /t
+--- response_body
+in /t

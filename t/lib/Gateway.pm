@@ -72,10 +72,14 @@ sub config_text {
     $text .= $arg{extra} if defined $arg{extra};
     $text .= "\n" if $text !~ /\n\z/;
     $text = with_keys($text, 'apisix', { node_listen => 1984 });
-    return with_keys($text, 'nginx_config', {
-        error_log_level => $arg{log_level},
-        worker_processes => $arg{workers},
-    });
+    my %keys = (error_log_level => $arg{log_level}, worker_processes => $arg{workers});
+    if (defined $arg{snippet}) {
+        # The first line says how far all are indented.
+        my $snippet = "# config\n$arg{snippet}" =~ s/^/            /mgr;
+        $snippet =~ s/\s+\z//;
+        $keys{http_server_configuration_snippet} = "|\n$snippet";
+    }
+    return with_keys($text, 'nginx_config', \%keys);
 }
 
 # Adds keys below a top-level mapping unless the text sets them itself.

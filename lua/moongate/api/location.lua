@@ -19,6 +19,9 @@ local unpack = unpack
 
 local METHODS = req.method_names()
 
+-- Variables that one request may be given.
+local VARS_MAX = 200
+
 -- Methods that take over the body of the request they are in.
 local WITH_BODY = { POST = true, PUT = true }
 
@@ -26,19 +29,19 @@ local _M = {}
 
 
 --- Splits a path from its arguments; raises for one that leaves the root.
-local function split_uri(uri, level)
+local function split_uri(uri, level, what)
     local at = find(uri, "?", 1, true)
     local path, args = uri, ""
     if at then
         path, args = sub(uri, 1, at - 1), sub(uri, at + 1)
     end
     if path == "" or find("/" .. path .. "/", "/../", 1, true) or find(path, "%z") then
-        error("unsafe uri", level + 1)
+        error(what, level + 1)
     end
     if find(path, "%%%x%x") then
         path = decoded(path)
         if find("/" .. path .. "/", "/../", 1, true) or find(path, "%z") then
-            error("unsafe uri", level + 1)
+            error(what, level + 1)
         end
     end
     return path, args
@@ -90,7 +93,7 @@ function _M.exec(...)
     if sub(uri, 1, 1) == "@" then
         return host.exec(uri)
     end
-    local path, own = split_uri(uri, 2)
+    local path, own = split_uri(uri, 2, "unsafe uri")
     return host.exec(path, joined(own, more))
 end
 
@@ -144,12 +147,15 @@ local function vars_of(options)
         list[#list + 1] = name
         list[#list + 1] = tostring(value)
     end
+    if #list > 2 * VARS_MAX then
+        error("more than " .. VARS_MAX .. " variables in the \"vars\" option table", 4)
+    end
     return list
 end
 
 
---- Adds one request to those that are asked next. Returns whether it shares variables.
-local function add(uri, options)
+--- What `host.sub_add` wants for one request, and whether it shares variables.
+local function prepared(uri, options)
     if type(uri) ~= "string" and type(uri) ~= "number" then
         error("bad argument #1 to 'capture' (string expected, got " .. type(uri) .. ")", 3)
     end
@@ -159,21 +165,21 @@ local function add(uri, options)
         error("bad argument #2 to 'capture' (table expected, got " .. type(options) .. ")", 3)
     end
     uri = tostring(uri)
+    local unsafe = "unsafe uri in argument #1: " .. uri
     if sub(uri, 1, 1) == "@" then
-        error("unsafe uri", 3)
+        error(unsafe, 3)
     end
-    local path, own = split_uri(uri, 3)
+    local path, own = split_uri(uri, 3, unsafe)
     local args = joined(own, args_text(options.args, 3, "Bad args option value"))
     local method, body, vars = method_of(options), body_of(options), vars_of(options)
     local shares = flag(options, "share_all_vars")
     local copies = flag(options, "copy_all_vars")
-    local forward = flag(options, "always_forward_body") or WITH_BODY[method] or false
+    local forward = options.always_forward_body or WITH_BODY[method]
     if options.ctx ~= nil and type(options.ctx) ~= "table" then
         error("Bad ctx option value type " .. type(options.ctx) .. ", expected a Lua table", 3)
     end
-    host.sub_add(method, path, args, body, forward, options.ctx, shares or copies or false,
-                 unpack(vars))
-    return shares
+    return { method, path, args, body or false, forward and true or false, options.ctx or false,
+             shares or copies or false, vars = vars, shares = shares }
 end
 
 
@@ -195,11 +201,18 @@ local function headers_of(list)
 end
 
 
-local function ask(shared)
+--- Asks all requests of a list; nothing waits between adding the first and asking.
+local function ask(list)
+    for at = 1, #list do
+        local one = list[at]
+        local method, path, args, body, forward, ctx, copies = unpack(one, 1, 7)
+        host.sub_add(method, path, args, body or nil, forward, ctx or nil, copies,
+                     unpack(one.vars))
+    end
     local answers = host.sub_run()
     for at = 1, #answers do
         local status, truncated, body, headers, vars = unpack(answers[at], 1, 5)
-        if shared[at] then
+        if list[at].shares then
             for n = 1, #vars, 2 do
                 host.ngx_var_set(vars[n], vars[n + 1] or nil)
             end
@@ -227,8 +240,7 @@ function _M.capture(...)
     end
     needs_access(2)
     local uri, options = ...
-    local shared = { add(uri, options) or false }
-    return ask(shared)[1]
+    return ask({ prepared(uri, options) })[1]
 end
 
 
@@ -248,14 +260,14 @@ function _M.capture_multi(...)
         error("at least one subrequest should be specified", 2)
     end
     needs_access(2)
-    local shared = {}
+    local asked = {}
     for at = 1, #list do
         if type(list[at]) ~= "table" then
-            error("the query argument " .. at .. " is not a table, but a " .. type(list[at]), 2)
+            error("the query argument " .. at - 1 .. " is not a table, but a " .. type(list[at]), 2)
         end
-        shared[at] = add(list[at][1], list[at][2]) or false
+        asked[at] = prepared(list[at][1], list[at][2])
     end
-    return unpack(ask(shared), 1, #list)
+    return unpack(ask(asked), 1, #asked)
 end
 
 

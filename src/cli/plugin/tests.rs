@@ -90,7 +90,7 @@ local ok, maybe = pcall(require, 'no.such.option')
 local function f()
     core.no_such()
     core.log.warn('x', core.request.no_such_either)
-    ngx.location.capture('/')
+    core.pubsub.new()
     ngx.no_such(ngx.var.anything, ngx.ctx.anything, ngx.shared.nothing)
     core.no_such()
 end
@@ -101,11 +101,11 @@ return { version = 1, priority = 77, schema = {} }";
             "x.lua: error: does not load: x.lua:2: module 'no.such.module' not found",
             "x.lua:2: error: moongate has no module no.such.module",
             "x.lua:3: moongate has no module no.such.option; the plugin may do without",
-            "x.lua:7: error: ngx.location.capture is not supported by moongate yet",
             "x.lua:8: error: moongate has no ngx.no_such",
             "x.lua:8: error: moongate has no ngx.shared.nothing \
              (nginx_config.http.custom_lua_shared_dict)",
             "x.lua:5: error: moongate has no core.no_such (also in 9)",
+            "x.lua:7: error: core.pubsub.new is not supported by moongate yet",
             "x.lua:6: error: moongate has no core.request.no_such_either",
         ]
     );

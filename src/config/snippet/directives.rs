@@ -482,20 +482,23 @@ fn access_log(_: &mut Reader, block: &mut Block, line: &Line<'_>) -> Result<(), 
 }
 
 fn access(_: &mut Reader, block: &mut Block, line: &Line<'_>) -> Result<(), String> {
-    let text = line.arg(0);
-    let network = if text == "all" {
-        None
-    } else {
-        let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
-        let parsed = ip.parse::<IpAddr>().ok().and_then(|ip| {
-            let most = if ip.is_ipv4() { 32 } else { 128 };
-            let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-            (bits <= most).then_some((ip, bits))
-        });
-        Some(parsed.ok_or_else(|| format!("invalid parameter \"{text}\""))?)
-    };
+    let network = network(line.arg(0))?;
     block.scope.clients.push(Access { allow: line.name == "allow", network });
     Ok(())
+}
+
+/// An address, a network, or `all`, which is `None`.
+pub(super) fn network(text: &str) -> Result<Option<(IpAddr, u8)>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
+    let parsed = ip.parse::<IpAddr>().ok().and_then(|ip| {
+        let most = if ip.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
+        (bits <= most).then_some((ip, bits))
+    });
+    parsed.map(Some).ok_or_else(|| format!("invalid parameter \"{text}\""))
 }
 
 fn internal(_: &mut Reader, block: &mut Block, _: &Line<'_>) -> Result<(), String> {

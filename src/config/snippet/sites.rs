@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{Local, upstream::Upstream},
-    Captured, Content, Listen, Location, Match, Proxy, Scope, Server, ServerName,
+    Access, Captured, Content, Listen, Location, Match, Proxy, Scope, Server, ServerName,
+    directives::network,
 };
 
 /// A location with what it needs to serve.
@@ -25,6 +26,9 @@ impl std::ops::Deref for Spot {
         &self.location
     }
 }
+
+/// A location, and what its expression captured.
+type Found<'s> = (&'s Rc<Spot>, Option<Captured>);
 
 /// One server.
 #[derive(Debug, Default)]
@@ -72,7 +76,14 @@ impl Sites {
         if let Some(admin) = &snippets.admin {
             let (ip, port) = local.admin;
             let listen = Listen { addr: SocketAddr::new(ip, port), default: true };
-            sites.push(Rc::new(Site::new(admin, vec![listen])?));
+            let mut admin = admin.clone();
+            let clients = admins(local)?;
+            for location in &mut admin.locations {
+                if location.scope.clients.is_empty() {
+                    location.scope.clients.clone_from(&clients);
+                }
+            }
+            sites.push(Rc::new(Site::new(&admin, vec![listen])?));
         }
         for server in &snippets.servers {
             sites.push(Rc::new(Site::new(server, server.listens.clone())?));
@@ -146,7 +157,7 @@ impl Site {
     /// # Errors
     ///
     /// An expression gave up.
-    pub fn find(&self, path: &[u8]) -> Result<Option<(&Rc<Spot>, Option<Captured>)>, String> {
+    pub fn find(&self, path: &[u8]) -> Result<Option<Found<'_>>, String> {
         if let Some(place) = self.exact.get(path) {
             return Ok(Some((place, None)));
         }
@@ -204,6 +215,25 @@ impl Scope {
             && self.body_bytes_max.is_none()
             && self.access_log.is_none()
     }
+}
+
+/// Who may ask the server of the Admin API where it says nothing itself:
+/// `deployment.admin.allow_admin`.
+fn admins(local: &Local) -> Result<Vec<Access>, String> {
+    const PATH: &str = "deployment.admin.allow_admin";
+    let Some(Value::Array(list)) = local.raw.pointer("/deployment/admin/allow_admin") else {
+        return Ok(Vec::new());
+    };
+    let mut clients = Vec::new();
+    for item in list {
+        let network = network(item.as_str().unwrap_or_default())
+            .map_err(|_| format!("{PATH} must hold addresses or networks, not {item}"))?;
+        clients.push(Access { allow: true, network });
+    }
+    if !clients.is_empty() {
+        clients.push(Access { allow: false, network: None });
+    }
+    Ok(clients)
 }
 
 /// The upstream of a `proxy_pass`: one node, whose name is told to it, with nginx's times.

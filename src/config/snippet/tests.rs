@@ -1,3 +1,5 @@
+//! What snippets say, and what is refused.
+
 use super::*;
 
 fn read_one(key: &'static str, text: &str) -> Result<Snippets, Vec<String>> {
@@ -462,4 +464,48 @@ fn nothing_is_without_a_bound() {
     assert_eq!(read_one(SERVER, &flood).unwrap_err().len(), 50);
     let variables = "$a".repeat(200);
     refused(SERVER, &format!("set $a {variables};"), "1: more than 128 variables in one text");
+}
+
+#[test]
+fn a_request_finds_its_server_and_location() {
+    let texts = [
+        (
+            HTTP,
+            "server { listen 81; location /a { return 200; } }\n\
+             server { listen 81; server_name b.test *.c.test .d.test; location /b { return 200; } }\n\
+             server { listen 127.0.0.1:81 default_server; location /c { return 200; } }",
+        ),
+        (SERVER, "location = /x { return 200; } location ~ ^/(?<n>y)(z)?$ { return 200; }"),
+    ];
+    let mut local = crate::config::Local::defaults(&|_| None).unwrap();
+    assert!(Sites::of(&local).unwrap().is_none());
+    let text = |key: &str| texts.iter().find(|(known, _)| *known == key).map_or("", |(_, t)| *t);
+    local.snippets = read(text).unwrap().map(std::sync::Arc::new);
+    let sites = Sites::of(&local).unwrap().unwrap();
+    let prefix = |addr: &str, host: &str| {
+        let site = sites.find(addr.parse().unwrap(), host.as_bytes()).unwrap();
+        let found = ["/a", "/b", "/c"].map(|path| site.find(path.as_bytes()).unwrap().is_some());
+        let gateway = std::rc::Rc::ptr_eq(site, sites.gateway().unwrap());
+        if gateway { None } else { found.iter().position(|found| *found) }
+    };
+    assert_eq!(prefix("10.0.0.1:81", "any.test"), Some(0));
+    for host in ["b.test", "a.c.test", "a.b.c.test", "d.test", "a.d.test"] {
+        assert_eq!(prefix("10.0.0.1:81", host), Some(1), "{host}");
+    }
+    for host in ["c.test", "xd.test", ".c.test", "b.test.x"] {
+        assert_eq!(prefix("10.0.0.1:81", host), Some(0), "{host}");
+    }
+    assert_eq!(prefix("127.0.0.1:81", "b.test"), Some(2));
+    assert_eq!(prefix("10.0.0.1:9080", "b.test"), None);
+    let gateway = sites.gateway().unwrap();
+    let (spot, captured) = gateway.find(b"/yz").unwrap().unwrap();
+    let captured = captured.unwrap();
+    assert!(matches!(spot.matches, Match::Regex(_)));
+    let bytes = |text: &str| Box::<[u8]>::from(text.as_bytes());
+    assert_eq!(captured.numbered, [Some(bytes("y")), Some(bytes("z"))]);
+    assert_eq!(captured.named, [(Box::<str>::from("n"), bytes("y"))]);
+    let (spot, _) = gateway.find(b"/y/").unwrap().unwrap();
+    assert_eq!(spot.content, Content::Routes);
+    let (_, captured) = gateway.find(b"/y").unwrap().unwrap();
+    assert_eq!(captured.unwrap().numbered, [Some(bytes("y")), None]);
 }

@@ -147,7 +147,9 @@ fn ngx_ctx(frame: &mut Frame<'_>) -> Called {
     let slot = slot::of(x);
     if slot.ngx_ctx.is_none() {
         frame.push_table(0, 4);
-        if let Some(ctx) = &slot.ctx {
+        // In a location there is none, as in APISIX.
+        let ctx = slot.ctx.as_ref().filter(|_| !slot.is_local());
+        if let Some(ctx) = ctx {
             frame.push_str(b"api_ctx");
             frame.push_ref(ctx);
             frame.set_pair();
@@ -181,7 +183,15 @@ fn own_ctx(frame: &mut Frame<'_>, owner: &Owner) -> Called {
 fn set_ctx(frame: &mut Frame<'_>) -> Called {
     let ctx = frame.keep(1)?;
     let x = frame.exchange()?;
-    slot::of(x).ctx = Some(ctx);
+    let slot = slot::of(x);
+    // A location that the request passed on its way has one already.
+    if let Some(ngx_ctx) = slot.ngx_ctx.as_ref().filter(|_| !slot.is_local()) {
+        frame.push_ref(ngx_ctx);
+        frame.push_str(b"api_ctx");
+        frame.push_ref(&ctx);
+        frame.set_pair();
+    }
+    slot.ctx = Some(ctx);
     NONE
 }
 

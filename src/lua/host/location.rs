@@ -55,7 +55,7 @@ fn jump_again(frame: &mut Frame<'_>) -> Called {
 
 fn leave(frame: &mut Frame<'_>, jump: Jump) -> Called {
     let x = frame.exchange()?;
-    if x.response.head_fixed || !x.response.printed.is_empty() {
+    if x.response.head_fixed || x.response.head_sent || !x.response.printed.is_empty() {
         return Err(Raise::new("attempt to call ngx.exec after sending out response headers"));
     }
     x.inner.get_or_insert_default().jump = Some(jump);
@@ -99,22 +99,24 @@ fn sub_add(frame: &mut Frame<'_>) -> Called {
         .filter_map(|at| Some((frame.str(at)?.to_vec(), frame.str(at + 1)?.to_vec())))
         .collect();
     let x = frame.exchange()?;
-    let depth = x.inner.as_ref().map_or(0, |inner| inner.depth);
-    if depth >= Inner::DEPTH_MAX {
-        return Err(Raise::new("too many requests inside of each other"));
-    }
-    if slot::of(x).asks.len() >= TOGETHER_MAX {
-        return Err(Raise(format!("more than {TOGETHER_MAX} requests at the same time")));
-    }
-    let mut sub = inside(x, method, path, args)?;
-    give_body(&mut sub, x, body, forward)?;
+    let made = inside(x, method, path, args).and_then(|mut sub| {
+        give_body(&mut sub, x, body, forward)?;
+        Ok(sub)
+    });
+    let mut sub = match made {
+        Ok(sub) => sub,
+        Err(raise) => {
+            // Those before it are not asked either.
+            slot::of(x).asks.clear();
+            return Err(raise);
+        }
+    };
     if copies {
         sub.vars.clone_from(&x.vars);
     }
     for (name, value) in &set {
         sub.set_var(name, Some(value));
     }
-    sub.inner = Some(Box::new(Inner { internal: true, depth: depth + 1, ..Inner::default() }));
     if let Some(vm) = Vm::of(x) {
         vm.hold(&mut sub);
     }
@@ -124,8 +126,15 @@ fn sub_add(frame: &mut Frame<'_>) -> Called {
 }
 
 /// A request inside of `x`, without a body.
-fn inside(x: &Exchange, method: &[u8], path: &[u8], args: &[u8]) -> Result<Box<Exchange>, Raise> {
-    let mut sub = Box::<Exchange>::default();
+fn inside(x: &mut Exchange, method: &[u8], path: &[u8], args: &[u8]) -> Result<Exchange, Raise> {
+    let depth = x.inner.as_ref().map_or(0, |inner| inner.depth);
+    if depth >= Inner::DEPTH_MAX {
+        return Err(Raise::new("too many requests inside of each other"));
+    }
+    if slot::of(x).asks.len() >= TOGETHER_MAX {
+        return Err(Raise(format!("more than {TOGETHER_MAX} requests at the same time")));
+    }
+    let mut sub = Exchange::default();
     sub.reset(&x.conn);
     let fields: Vec<(&[u8], &[u8])> = x
         .head
@@ -152,6 +161,12 @@ fn inside(x: &Exchange, method: &[u8], path: &[u8], args: &[u8]) -> Result<Box<E
     sub.globals.clone_from(&x.globals);
     sub.body_bytes_max = x.body_bytes_max;
     sub.body.bytes_max = x.body.bytes_max;
+    let asked_by = match &x.inner {
+        Some(inner) if inner.depth > 0 => inner.method.clone(),
+        _ => x.method.clone(),
+    };
+    let inner = Inner { internal: true, depth: depth + 1, method: asked_by, ..Inner::default() };
+    sub.inner = Some(Box::new(inner));
     Ok(sub)
 }
 
@@ -172,8 +187,6 @@ fn give_body(
             }
             (None, None) => return Ok(()),
         },
-        // As in nginx: the header stays, and says that nothing comes.
-        (None, false) if x.body.length.is_some_and(|length| length > 0) => {}
         (None, false) => return Ok(()),
     }
     let length = sub.body.length.unwrap_or(0).to_string();
@@ -193,7 +206,7 @@ fn sub_run(frame: &mut Frame<'_>) -> Called {
         return Err(Raise::new("there is no server here to ask"));
     };
     let bytes_max = core.env.settings.resume_bytes_max / asks.len().max(1);
-    let asked = asks.into_iter().map(|x| Ask::Waits(inside.ask(x, bytes_max))).collect();
+    let asked = asks.into_iter().map(|x| Ask::Waits(inside.ask(Box::new(x), bytes_max))).collect();
     core.suspend(Op::Wait(Box::pin(All(asked))));
     Ok(Outcome::Yield)
 }
@@ -234,7 +247,12 @@ fn value_of(told: Told) -> Value {
     let Told { mut x, body, truncated } = told;
     let response = &x.response;
     let mut headers = Vec::new();
-    for (name, value) in response.fields.iter() {
+    // The gateway's own name is put on what leaves it.
+    let told = response.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"server"));
+    for (name, value) in told {
+        // However it was spelled when it was set.
+        let name =
+            if name.eq_ignore_ascii_case(b"content-type") { &b"Content-Type"[..] } else { name };
         headers.extend([Value::Str(name.to_vec()), Value::Str(value.to_vec())]);
     }
     if let Some(length) =
