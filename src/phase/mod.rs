@@ -114,6 +114,9 @@ pub async fn content(x: &mut Exchange) -> Result<Said> {
     if verdict == Verdict::Jump {
         return Ok(Said::Jump);
     }
+    if is_on_its_way(x) {
+        return Ok(Said::Page);
+    }
     if x.response.status == 0 {
         x.response.status = 200;
     }

@@ -319,14 +319,22 @@ fn said(x: &mut Exchange, spot: &Spot) -> Made {
     made
 }
 
+/// The `Content-Type` of what was made in `spot`, if nobody has set one.
+pub(super) fn set_type(x: &mut Exchange, spot: Option<&Spot>) {
+    if x.response.fields.get("content-type").is_some() {
+        return;
+    }
+    let kind = spot.and_then(|spot| spot.scope.default_type.as_deref()).unwrap_or("text/plain");
+    // nginx tells a charset with these only.
+    let text = ["text/plain", "text/html", "text/xml", "application/javascript"];
+    let charset = if text.contains(&kind) { "; charset=utf-8" } else { "" };
+    // Checked when the snippet was read.
+    let _ = x.response.fields.set("Content-Type", format!("{kind}{charset}"));
+}
+
 fn whole(x: &mut Exchange, spot: Option<&Spot>, body: Vec<u8>) -> Made {
-    if !body.is_empty() && x.response.fields.get("content-type").is_none() {
-        let kind = spot.and_then(|spot| spot.scope.default_type.as_deref()).unwrap_or("text/plain");
-        // nginx tells a charset with these only.
-        let text = ["text/plain", "text/html", "text/xml", "application/javascript"];
-        let charset = if text.contains(&kind) { "; charset=utf-8" } else { "" };
-        // Checked when the snippet was read.
-        let _ = x.response.fields.set("Content-Type", format!("{kind}{charset}"));
+    if !body.is_empty() {
+        set_type(x, spot);
     }
     x.response.length = Some(body.len() as u64);
     Made::Body(if body.is_empty() { Body::Empty } else { Body::Full(Bytes::from(body)) })

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{
-    pace,
+    content, pace,
     respond::{Sink, decorate, is_bodiless},
 };
 use crate::{
@@ -47,14 +47,18 @@ async fn finish_head(gate: &Gate, x: &mut Exchange) -> Result<()> {
     }
     // What HEAD asks for is the head that GET would get.
     let has_body = !matches!(x.response.status, 100..=199 | 204 | 304);
-    if has_body && x.response.fields.get("content-type").is_none() {
-        // A constant of ours; always valid.
-        let _ = x.response.fields.set("Content-Type", "text/plain; charset=utf-8");
+    if has_body {
+        let spot = x.inner.as_ref().and_then(|inner| inner.spot.clone());
+        content::set_type(x, spot.as_deref());
     }
     x.response.origin = Origin::Gateway;
     x.response.head_fixed = false;
     decorate(gate, x);
-    phase::header_filter(x).await
+    phase::header_filter(x).await?;
+    if x.inner.is_some() {
+        content::add_headers(x);
+    }
+    Ok(())
 }
 
 /// Sends what follows the pieces that have left before.
