@@ -105,7 +105,8 @@ return { version = 1, priority = 77, schema = {} }";
             "x.lua:8: error: moongate has no ngx.shared.nothing \
              (nginx_config.http.custom_lua_shared_dict)",
             "x.lua:5: error: moongate has no core.no_such (also in 9)",
-            "x.lua:7: error: core.pubsub.new is not supported by moongate yet",
+            "x.lua:7: error: core.pubsub.new is not supported by moongate: only upstreams of scheme \
+             kafka need it, and there are none",
             "x.lua:6: error: moongate has no core.request.no_such_either",
         ]
     );
