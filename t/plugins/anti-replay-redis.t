@@ -356,7 +356,7 @@ SET
 6385
 6386 replicaof 127.0.0.1 6385 ; repl-diskless-sync-delay 0
 --- conf
-policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 1, redis_wait_ms: 400
+policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 1, redis_wait_ms: 4000, redis_timeout: 8000
 --- ask
 for i in $(seq 100); do
     [ "$(printf 'set x 1\nwait 1 500\ndel x\n' | redis-cli -p 6385 | sed -n 2p)" = 1 ] && break
@@ -374,7 +374,7 @@ send a
 
 === TEST 25: too few of them: nobody gets in, and the number is new again
 --- conf
-policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 50
+policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 50, redis_timeout: 8000
 --- ask
 send b; send b
 sleep 0.1
@@ -390,7 +390,7 @@ anti-replay refused the request: store: 1 of 2 replicas have it
 
 === TEST 26: unless it is somebody else's by then
 --- conf
-policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 400
+policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 1500, redis_timeout: 8000
 --- ask
 before=$(key_of 6385)
 send c &
@@ -412,7 +412,7 @@ store: 1 of 2 replicas have it
 
 === TEST 27: with on_error: allow who got in has used the number up
 --- conf
-policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 50, on_error: allow
+policy: redis, redis_host: 127.0.0.1, redis_port: 6385, redis_wait_replicas: 2, redis_wait_ms: 50, redis_timeout: 8000, on_error: allow
 --- send: d
 --- error_code eval
 [200]
