@@ -346,7 +346,7 @@ impl Conn {
             let written = poll_fn(|cx| self.poll_write(cx, data)).await?;
             data = data.get(sent(written)?..).unwrap_or_default();
         }
-        self.flush().await
+        poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Writes all of `parts`, in one system call if the socket takes it. Cancel as with
@@ -361,7 +361,7 @@ impl Conn {
             let written = poll_fn(|cx| self.poll_write_vectored(cx, parts)).await?;
             IoSlice::advance_slices(&mut parts, sent(written)?);
         }
-        self.flush().await
+        poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Writes some of `data` and gives how much. Call [`Conn::poll_flush`] after the last.
@@ -397,10 +397,6 @@ impl Conn {
         Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx)
     }
 
-    async fn flush(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_flush(cx)).await
-    }
-
     /// Says that no more will be written, with TLS's own notice first; reading goes on.
     ///
     /// # Errors
@@ -414,8 +410,7 @@ impl Conn {
     pub fn goodbye(&self) {
         let mut io = self.io.borrow_mut();
         if matches!(*io, Io::Tls(_)) {
-            let mut cx = Context::from_waker(Waker::noop());
-            let _ = Pin::new(&mut *io).poll_shutdown(&mut cx);
+            let _ = Pin::new(&mut *io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
