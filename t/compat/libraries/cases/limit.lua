@@ -1,6 +1,13 @@
 -- Limits of requests, counts and connections.
 -- original: resty.limit.req
 -- original: resty.limit.count
+-- differs: count, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: count without commit, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: count uncommit, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: count expires, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: combine, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: combine where the last one refuses, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
+-- differs: combine where the first one refuses, it counts up and tells what was used, as version 1.2 does, which APISIX 3.18 runs with
 local dict = ngx.shared.compat
 dict:flush_all()
 local req, count, conn, traffic = require("resty.limit.req"), require("resty.limit.count"), require("resty.limit.conn"), require("resty.limit.traffic")
