@@ -14,17 +14,21 @@ local _M = {}
 local raising = setmetatable({}, { __mode = "k" })
 
 
---- A function that raises when it is called.
--- @tparam string name full name, for instance "ngx.location.capture"
--- @tparam string why begins with "not": what follows "NAME is"
--- @treturn function
-function _M.raise(name, why)
-    local message = name .. " is " .. (why or "not supported by moongate yet")
+local function raiser(message)
     local function raise()
         error(message, 2)
     end
     raising[raise] = message
     return raise
+end
+
+
+--- A function that raises when it is called.
+-- @tparam string name full name, for instance "ngx.process.signal_graceful_exit"
+-- @tparam string why begins with "not": what follows "NAME is"
+-- @treturn function
+function _M.raise(name, why)
+    return raiser(name .. " is " .. why)
 end
 
 
@@ -37,12 +41,8 @@ end
 -- @treturn table `target`
 function _M.absent(target, prefix, names, why)
     for _, name in ipairs(names) do
-        local message = "not supported: " .. prefix .. name .. (why and " (" .. why .. ")" or "")
-        local function raise()
-            error(message, 2)
-        end
-        raising[raise] = message
-        target[name] = target[name] or raise
+        target[name] = target[name] or raiser("not supported: " .. prefix .. name
+                                              .. (why and " (" .. why .. ")" or ""))
     end
     return target
 end
@@ -78,7 +78,7 @@ end
 -- @tparam table target
 -- @tparam string prefix what to put before each name in the message
 -- @tparam {string,...} names
--- @tparam[opt] string why
+-- @tparam string why
 -- @treturn table `target`
 function _M.fill(target, prefix, names, why)
     for _, name in ipairs(names) do

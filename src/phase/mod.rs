@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use crate::{
     config::snippet::Spot,
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     exchange::{Exchange, Origin},
-    lua::{Call, Ended, Phases, Plan, Vm},
+    log::error_log::Level,
+    lua::{Call, Ended, Phases, Plan, Vm, log_line},
 };
 
 /// What a phase decided.
@@ -41,9 +42,8 @@ pub enum Said {
 /// [`Kind::PluginUnavailable`] while its code is suspended, [`Kind::Plugin`] when Lua has no room.
 pub fn bind_location(vm: &Rc<Vm>, x: &mut Exchange, spot: &Rc<Spot>) -> Result<()> {
     let plan = vm.location(spot).map_err(|why| {
-        let level = crate::log::error_log::Level::Error;
-        crate::lua::log_line(level, x, &format!("[lua] no plan for a location: {why}"));
-        crate::error::Error::from(Kind::Plugin)
+        log_line(Level::Error, x, &format!("[lua] no plan for a location: {why}"));
+        Error::from(Kind::Plugin)
     })?;
     let Some(plan) = plan else {
         Vm::unbind(x);
@@ -52,8 +52,7 @@ pub fn bind_location(vm: &Rc<Vm>, x: &mut Exchange, spot: &Rc<Spot>) -> Result<(
     let usable = plan.usable();
     vm.attach(x, plan);
     usable.map_err(|code| {
-        let level = crate::log::error_log::Level::Error;
-        crate::lua::log_line(level, x, &format!("{code}: answering 503"));
+        log_line(Level::Error, x, &format!("{code}: answering 503"));
         Kind::PluginUnavailable.into()
     })
 }
@@ -154,8 +153,8 @@ pub fn bind(vm: &Rc<Vm>, x: &mut Exchange) -> Result<()> {
     let usable = plan.usable();
     vm.attach(x, plan);
     usable.map_err(|plugin| {
-        crate::lua::log_line(
-            crate::log::error_log::Level::Error,
+        log_line(
+            Level::Error,
             x,
             &format!("plugin {plugin} of this route is not available: answering 503"),
         );
@@ -180,8 +179,7 @@ pub async fn access(x: &mut Exchange) -> Result<Verdict> {
 pub async fn before_proxy(x: &mut Exchange) -> Result<Verdict> {
     let verdict = run(x, Phases::BEFORE_PROXY, Call::BeforeProxy).await?;
     if verdict == Verdict::Jump {
-        let level = crate::log::error_log::Level::Error;
-        crate::lua::log_line(level, x, "[lua] ngx.exec in before_proxy: the request has its place");
+        log_line(Level::Error, x, "[lua] ngx.exec in before_proxy: the request has its place");
         return Err(Kind::Plugin.into());
     }
     Ok(verdict)

@@ -35,21 +35,13 @@ enum Visit {
 
 /// Answers a request that has just come.
 pub(super) async fn answer(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
-    if Vm::of(x).is_none() {
-        gate.vms.serving().hold(x);
-    }
     x.inner.get_or_insert_default();
-    let site = site(gate, x);
-    begin(gate, x, site, true).await
+    begin(gate, x, true).await
 }
 
 /// Goes on with a request where its Lua sent it.
 pub(super) async fn jump(gate: &Rc<Gate>, x: &mut Exchange) -> Result<Made> {
-    if Vm::of(x).is_none() {
-        gate.vms.serving().hold(x);
-    }
-    let site = site(gate, x);
-    begin(gate, x, site, false).await
+    begin(gate, x, false).await
 }
 
 /// The server that `x` is for; requests inside of others stay in theirs.
@@ -58,12 +50,11 @@ fn site(gate: &Gate, x: &Exchange) -> Option<Rc<Site>> {
     sites.find(x.conn.local, &x.host).or_else(|| sites.gateway()).map(Rc::clone)
 }
 
-async fn begin(
-    gate: &Rc<Gate>,
-    x: &mut Exchange,
-    site: Option<Rc<Site>>,
-    fresh: bool,
-) -> Result<Made> {
+async fn begin(gate: &Rc<Gate>, x: &mut Exchange, fresh: bool) -> Result<Made> {
+    if Vm::of(x).is_none() {
+        gate.vms.serving().hold(x);
+    }
+    let site = site(gate, x);
     // The rules of the server run where the path is new, but not where a location changed it.
     let (mut by_server, mut named) = (fresh, None);
     loop {
@@ -255,9 +246,10 @@ fn limit(x: &mut Exchange, bytes_max: u64) -> Result<()> {
     Ok(())
 }
 
-/// Whether `client` may pass: the first that names it decides.
+/// Whether `client` may pass: the first that names it decides. A trusted proxy may have told an
+/// IPv4 address in the form of IPv6; it is the same client.
 fn passes(list: &[Access], client: IpAddr) -> bool {
-    let within = |network: (IpAddr, u8)| match (network, client) {
+    let within = |network: (IpAddr, u8)| match (network, client.to_canonical()) {
         ((IpAddr::V4(net), bits), IpAddr::V4(ip)) => {
             let shift = 32 - u32::from(bits);
             u32::from(net).checked_shr(shift) == u32::from(ip).checked_shr(shift)
@@ -433,6 +425,7 @@ mod tests {
         let list = read.unwrap().gateway.scope.clients;
         let passes = |list: &[Access], ip: &str| passes(list, ip.parse().unwrap());
         assert!(!passes(&list, "10.1.2.3"));
+        assert!(!passes(&list, "::ffff:10.1.2.3"), "the same client");
         assert!(passes(&list, "10.1.2.4"));
         assert!(passes(&list, "99.9.9.9"), "a network of no bits is all of its kind");
         assert!(passes(&list, "2001:db8:1::1"));
