@@ -162,6 +162,9 @@ class Process:
         """At once, without a goodbye."""
         self.signal(signal.SIGKILL)
         self.child.wait()
+        # Only the leader of the group is our child: its workers may still be going, and until then
+        # they hold the port.
+        until(lambda: not listens(self.port), 20, self.name + " to leave its port")
 
     def stop(self):
         if self.child is None or self.child.poll() is not None:
