@@ -187,9 +187,9 @@ function _M.attach_consumer(ctx, consumer, conf)
     end
     ctx.consumer_ver = conf.conf_version
 
-    request.set_header(ctx, "X-Consumer-Username", consumer.username)
-    request.set_header(ctx, "X-Credential-Identifier", consumer.credential_id)
-    request.set_header(ctx, "X-Consumer-Custom-ID", consumer.custom_id)
+    request.set_headers(ctx, "X-Consumer-Username", consumer.username,
+                        "X-Credential-Identifier", consumer.credential_id,
+                        "X-Consumer-Custom-ID", consumer.custom_id)
 end
 
 

@@ -162,6 +162,25 @@ local function mark_prefer_route(gplan)
 end
 
 
+--- Which plugins the consumer brought to the plan, by name; nil if all were there. Worked out
+-- once: a plan is always merged from the same one.
+local function new_in(merged, plan)
+    if merged.base == plan then
+        return merged.fresh
+    end
+    local fresh
+    for at = 1, #merged.flat, 2 do
+        local plugin = merged.flat[at]
+        if plugin.type ~= "auth" and plan.by_name[plugin.name] == nil then
+            fresh = fresh or {}
+            fresh[plugin.name] = true
+        end
+    end
+    merged.base, merged.fresh = plan, fresh
+    return fresh
+end
+
+
 --- A plugin set ctx.consumer: its plugins join the plan, those new to the route run their
 -- `rewrite` now.
 local function merge_consumer(plan, ctx)
@@ -174,13 +193,9 @@ local function merge_consumer(plan, ctx)
     ctx.conf_type, ctx.conf_id, ctx.conf_version = info.conf_type, info.conf_id, info.conf_version
     ctx.plugins = merged.flat
     ctx.matched_route = nil
-    if merged.rewrite then
+    local fresh = merged.rewrite and new_in(merged, plan)
+    if fresh then
         ctx._phase = "rewrite"
-        local fresh = {}
-        for at = 1, #merged.flat, 2 do
-            local plugin = merged.flat[at]
-            fresh[plugin.name] = plugin.type ~= "auth" and plan.by_name[plugin.name] == nil
-        end
         run(merged.rewrite, ctx, fresh)
         ctx._phase = nil
     end

@@ -77,24 +77,25 @@ end
 
 local counter
 
--- Plugin -> outcome -> the labels of both; there are few outcomes.
-local labels_of = {}
+-- Plugin -> outcome -> where both are counted; there are few outcomes.
+local series_of = {}
 
 
 local function count(plugin_name, outcome)
-    counter = counter or core.metrics.counter("signed_requests_total",
-        "Requests that a plugin checked the signature of, by outcome", { "plugin", "outcome" })
-    local by_outcome = labels_of[plugin_name]
+    local by_outcome = series_of[plugin_name]
     if not by_outcome then
         by_outcome = {}
-        labels_of[plugin_name] = by_outcome
+        series_of[plugin_name] = by_outcome
     end
-    local labels = by_outcome[outcome]
-    if not labels then
-        labels = { plugin_name, outcome }
-        by_outcome[outcome] = labels
+    local series = by_outcome[outcome]
+    if not series then
+        counter = counter or core.metrics.counter("signed_requests_total",
+            "Requests that a plugin checked the signature of, by outcome",
+            { "plugin", "outcome" })
+        series = core.metrics.series(counter, { plugin_name, outcome })
+        by_outcome[outcome] = series
     end
-    counter:inc(1, labels)
+    series:add(1)
 end
 
 

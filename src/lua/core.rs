@@ -14,7 +14,7 @@ use std::{
 use super::{
     env::{Env, Raised},
     host::{
-        Known,
+        Known, Names,
         socket::{Owner, Sockets},
     },
     loader::Generation,
@@ -122,6 +122,8 @@ pub(crate) struct Core {
     pub(crate) evict: tokio::sync::Notify,
     /// Tables made of the configuration.
     pub(crate) known: Known,
+    /// Names of header fields.
+    pub(crate) names: Names,
     /// What the worker offers.
     pub(crate) env: Rc<Env>,
 }
@@ -149,6 +151,7 @@ impl Core {
             evicted: Cell::new(false),
             evict: tokio::sync::Notify::new(),
             known: Known::default(),
+            names: Names::default(),
             env,
         }))
     }

@@ -31,4 +31,15 @@ function _M.counter(name, help, labels)
 end
 
 
+--- Series of counters, for what is counted with every request: found once, not by their labels
+-- each time.
+--
+--     local passed = core.metrics.series(requests, { "passed" })
+--     passed:add(1)
+--
+-- @tparam table ... a counter and the values of its labels, another counter and so on
+-- @treturn table with `add(self, value, ...)`: a number for each of them, nil for none
+_M.series = host.metrics.bundle
+
+
 return _M

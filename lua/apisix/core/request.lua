@@ -16,6 +16,7 @@ local ngx_ctx = host.ngx_ctx
 local rawget = rawget
 local rawset = rawset
 local req_header = host.req_header
+local req_set_headers = host.req_set_headers
 local tonumber = tonumber
 local tostring = tostring
 local type = type
@@ -75,6 +76,23 @@ local variables_of = names.memoise(function(name)
 end)
 
 
+-- What `ctx.var` may have kept of the header's old value is void.
+local function forget_variables(ctx, name)
+    local var = ctx and ctx.var
+    if not var then
+        return
+    end
+    -- Assigning nil to a key that is not there would make room for it.
+    local variables = variables_of(name)
+    if rawget(var, variables[1]) ~= nil then
+        rawset(var, variables[1], nil)
+    end
+    if rawget(var, variables[2]) ~= nil then
+        rawset(var, variables[2], nil)
+    end
+end
+
+
 local function modify(ctx, name, value, override)
     if type(ctx) == "string" then
         name, value, ctx = ctx, name, nil
@@ -92,17 +110,7 @@ local function modify(ctx, name, value, override)
         req.add_header(name, value)
     end
 
-    local var = ctx and ctx.var
-    if var then
-        -- Assigning nil to a key that is not there would make room for it.
-        local variables = variables_of(name)
-        if rawget(var, variables[1]) ~= nil then
-            rawset(var, variables[1], nil)
-        end
-        if rawget(var, variables[2]) ~= nil then
-            rawset(var, variables[2], nil)
-        end
-    end
+    forget_variables(ctx, name)
 end
 
 
@@ -110,6 +118,19 @@ end
 -- Called as `set_header(ctx, name, value)`; `set_header(name, value)` works and warns.
 function _M.set_header(ctx, name, value)
     modify(ctx, name, value, true)
+end
+
+
+--- Sets up to three request headers with one call; a nil value removes one. moongate's own.
+function _M.set_headers(ctx, name1, value1, name2, value2, name3, value3)
+    req_set_headers(name1, value1, name2, value2, name3, value3)
+    forget_variables(ctx, name1)
+    if name2 then
+        forget_variables(ctx, name2)
+    end
+    if name3 then
+        forget_variables(ctx, name3)
+    end
 end
 
 

@@ -24,6 +24,9 @@ local body_matches = host.body_matches
 local body_sums = host.body_sums
 local gsub = string.gsub
 local ipairs = ipairs
+local next = next
+local pairs = pairs
+local rawset = rawset
 local setmetatable = setmetatable
 local sig_bytes = host.sig_bytes
 local sig_claim = host.sig_claim
@@ -35,14 +38,28 @@ local tonumber = tonumber
 
 local DEFAULT_MAX_SIZE = 64 * 1024 * 1024
 
--- Sets of covered names that are kept. Clients choose what they cover, most of them the same.
-local COVERED_MAX = 100
+-- Metatables that are kept. Clients choose what they cover, most of them the same.
+local METAS_MAX = 100
 
 local _M = {}
 
--- What few ask for is made when it is asked for.
-local claim_mt = {
-    __index = function(claim, field)
+-- What claims have in common is in their metatable: scheme -> how the body is tied -> host's text
+-- of the covered names -> metatable.
+local metas, metas_count = {}, 0
+
+-- Stands for the key that nobody has, so that an unknown key id takes as long as a known one.
+local nobody
+
+
+local function new_meta(object, scheme, body)
+    local common = { scheme = scheme, body = body, covered = sig_covered(object) }
+
+    local function index(claim, field)
+        local value = common[field]
+        if value ~= nil then
+            return value
+        end
+        -- What few ask for is made when it is asked for.
         if field == "fingerprint" then
             local fingerprint = sig_fingerprint(claim.object)
             claim.fingerprint = fingerprint
@@ -50,27 +67,37 @@ local claim_mt = {
         elseif field == "signature" then
             return sig_bytes(claim.object)
         end
-    end,
-}
-
--- Host's text of the covered names -> these names as keys.
-local covered_sets, covered_count = {}, 0
-
--- Stands for the key that nobody has, so that an unknown key id takes as long as a known one.
-local nobody
-
-
-local function covered_of(object, text)
-    local covered = covered_sets[text]
-    if not covered then
-        if covered_count >= COVERED_MAX then
-            covered_sets, covered_count = {}, 0
-        end
-        covered = sig_covered(object)
-        covered_sets[text] = covered
-        covered_count = covered_count + 1
     end
-    return covered
+
+    -- Who writes a claim to a log sees these as well.
+    local function all(claim)
+        for field, value in pairs(common) do
+            rawset(claim, field, value)
+        end
+        return next, claim, nil
+    end
+
+    return { __index = index, __pairs = all }
+end
+
+
+local function meta_of(object, scheme, body, text)
+    local by_body = metas[scheme]
+    local by_text = by_body and by_body[body]
+    local meta = by_text and by_text[text]
+    if meta then
+        return meta
+    end
+
+    if metas_count >= METAS_MAX then
+        metas, metas_count = {}, 0
+    end
+    metas[scheme] = metas[scheme] or {}
+    metas[scheme][body] = metas[scheme][body] or {}
+    meta = new_meta(object, scheme, body)
+    metas[scheme][body][text] = meta
+    metas_count = metas_count + 1
+    return meta
 end
 
 
@@ -88,19 +115,24 @@ function _M.claim(_, opts)
     if not object then
         return nil, body, key_id
     end
-    return setmetatable({
+    -- Eight fields with those that `accept` is called with: a larger table is a dearer one.
+    local claim = setmetatable({
         object = object,
-        scheme = opts.scheme,
-        body = body,
         key_id = key_id,
-        algorithm = algorithm,
         nonce = nonce,
         label = label,
-        tag = tag,
         timestamp = timestamp,
-        expires = expires,
-        covered = covered_of(object, covered),
-    }, claim_mt)
+    }, meta_of(object, opts.scheme, body, covered))
+    if algorithm then
+        claim.algorithm = algorithm
+    end
+    if tag then
+        claim.tag = tag
+    end
+    if expires then
+        claim.expires = expires
+    end
+    return claim
 end
 
 

@@ -1,7 +1,11 @@
 //! What AWS and Tencent Cloud have in common: a digest of a canonical request is signed by a key
 //! that is derived from the secret for one day and one service.
 
-use super::{digest, key::hmac_sha256, text};
+use super::{
+    Algorithm, digest,
+    key::{Secret, hmac_sha256},
+    text,
+};
 
 /// The SHA-256 that ends a canonical request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +35,7 @@ impl Derived {
     /// Whether `signature` is right; `body` is the SHA-256 of the body.
     pub(super) fn verify(&self, secret: &[u8], signature: &[u8], body: Option<&[u8; 32]>) -> bool {
         let Some(payload) = self.payload(body) else { return false };
-        let key = self.key(secret);
-        let key =
-            super::Key::Secret { algorithm: super::Algorithm::HmacSha256, secret: key.into() };
+        let Some(key) = Secret::new(Algorithm::HmacSha256, &self.key(secret)) else { return false };
         // Not `any`: how long it takes does not tell which of them it was.
         self.requests.iter().fold(false, |found, request| {
             key.verify(&self.string(request, &payload), signature) | found

@@ -89,6 +89,13 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// SHA-256 of `parts`, one behind the other.
+#[must_use]
+pub fn sha256_of(parts: &[&[u8]]) -> [u8; 32] {
+    let begun = Sha256::new();
+    parts.iter().fold(begun, |hasher, part| hasher.chain_update(part)).finalize().into()
+}
+
 /// SHA-512 of `bytes`.
 #[must_use]
 pub fn sha512(bytes: &[u8]) -> [u8; 64] {

@@ -81,16 +81,85 @@ impl Algorithm {
     }
 }
 
+/// A shared secret.
+#[derive(Clone)]
+pub struct Secret {
+    bytes: Box<[u8]>,
+    begun: Begun,
+}
+
+/// What every HMAC of a secret begins with: hashing the secret itself.
+#[derive(Clone)]
+enum Begun {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Secret {
+    /// A secret of any length, or `None` if the algorithm wants none.
+    #[must_use]
+    pub(super) fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
+        let begun = match algorithm {
+            Algorithm::HmacSha1 => Begun::Sha1(KeyInit::new_from_slice(bytes).ok()?),
+            Algorithm::HmacSha256 => Begun::Sha256(KeyInit::new_from_slice(bytes).ok()?),
+            Algorithm::HmacSha512 => Begun::Sha512(KeyInit::new_from_slice(bytes).ok()?),
+            _ => return None,
+        };
+        Some(Self { bytes: bytes.into(), begun })
+    }
+
+    /// The secret.
+    #[must_use]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it is used for.
+    #[must_use]
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self.begun {
+            Begun::Sha1(_) => Algorithm::HmacSha1,
+            Begun::Sha256(_) => Algorithm::HmacSha256,
+            Begun::Sha512(_) => Algorithm::HmacSha512,
+        }
+    }
+
+    /// Whether `signature` is one of `text`. Takes as long for a wrong one.
+    #[must_use]
+    pub(super) fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
+        match &self.begun {
+            Begun::Sha1(mac) => is_mac(mac.clone(), text, signature),
+            Begun::Sha256(mac) => is_mac(mac.clone(), text, signature),
+            Begun::Sha512(mac) => is_mac(mac.clone(), text, signature),
+        }
+    }
+
+    /// The HMAC of `text`.
+    fn sign(&self, text: &[u8]) -> Vec<u8> {
+        match &self.begun {
+            Begun::Sha1(mac) => made(mac.clone(), text),
+            Begun::Sha256(mac) => made(mac.clone(), text),
+            Begun::Sha512(mac) => made(mac.clone(), text),
+        }
+    }
+}
+
+fn made(mut mac: impl Mac, text: &[u8]) -> Vec<u8> {
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn is_mac(mut mac: impl Mac, text: &[u8], signature: &[u8]) -> bool {
+    mac.update(text);
+    mac.verify_slice(signature).is_ok()
+}
+
 /// What checks signatures.
 #[derive(Clone)]
 pub enum Key {
     /// A shared secret.
-    Secret {
-        /// What it is used for; one of the HMACs.
-        algorithm: Algorithm,
-        /// Its bytes.
-        secret: Box<[u8]>,
-    },
+    Secret(Box<Secret>),
     /// A public key.
     Public {
         /// What it is used for; none of the HMACs.
@@ -111,7 +180,7 @@ impl Key {
     /// A shared secret, or `None` if the algorithm wants none.
     #[must_use]
     pub fn secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
-        algorithm.is_shared().then(|| Self::Secret { algorithm, secret: secret.into() })
+        Secret::new(algorithm, secret).map(Box::new).map(Self::Secret)
     }
 
     /// A public key in PEM or, in base64, in DER.
@@ -135,7 +204,8 @@ impl Key {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
-            Self::Secret { algorithm, .. } | Self::Public { algorithm, .. } => *algorithm,
+            Self::Secret(secret) => secret.algorithm(),
+            Self::Public { algorithm, .. } => *algorithm,
         }
     }
 
@@ -143,15 +213,7 @@ impl Key {
     #[must_use]
     pub fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Secret { algorithm: Algorithm::HmacSha1, secret } => {
-                mac::<Hmac<Sha1>>(secret, text).is_some_and(|m| m.verify_slice(signature).is_ok())
-            }
-            Self::Secret { algorithm: Algorithm::HmacSha512, secret } => {
-                mac::<Hmac<Sha512>>(secret, text).is_some_and(|m| m.verify_slice(signature).is_ok())
-            }
-            Self::Secret { secret, .. } => {
-                mac::<Hmac<Sha256>>(secret, text).is_some_and(|m| m.verify_slice(signature).is_ok())
-            }
+            Self::Secret(secret) => secret.verify(text, signature),
             Self::Public { algorithm, der } => algorithm.verification().is_some_and(|algorithm| {
                 UnparsedPublicKey::new(algorithm, der).verify(text, signature).is_ok()
             }),
@@ -159,17 +221,12 @@ impl Key {
     }
 }
 
-/// An HMAC of any length of key; the error never comes.
-fn mac<M: Mac + KeyInit>(secret: &[u8], text: &[u8]) -> Option<M> {
-    let mut mac = <M as KeyInit>::new_from_slice(secret).ok()?;
-    mac.update(text);
-    Some(mac)
-}
-
 /// HMAC-SHA256.
 #[must_use]
 pub fn hmac_sha256(secret: &[u8], text: &[u8]) -> [u8; 32] {
-    mac::<Hmac<Sha256>>(secret, text).map_or([0; 32], |mac| mac.finalize().into_bytes().into())
+    let begun = <Hmac<Sha256> as KeyInit>::new_from_slice(secret);
+    // A key may have any length: the error never comes.
+    begun.map_or([0; 32], |mac| mac.chain_update(text).finalize().into_bytes().into())
 }
 
 /// The DER inside of a PEM text, or of plain base64.
@@ -185,7 +242,7 @@ fn pem(text: &str) -> Option<Vec<u8>> {
 /// What makes signatures.
 pub enum SigningKey {
     /// A shared secret, for the HMACs.
-    Secret(Algorithm, Box<[u8]>),
+    Secret(Box<Secret>),
     /// Ed25519.
     Ed25519(Box<Ed25519KeyPair>),
     /// P-256.
@@ -208,8 +265,8 @@ impl SigningKey {
     ///
     /// What is wrong with it.
     pub fn new(algorithm: Algorithm, text: &[u8]) -> Result<Self, String> {
-        if algorithm.is_shared() {
-            return Ok(Self::Secret(algorithm, text.into()));
+        if let Some(secret) = Secret::new(algorithm, text) {
+            return Ok(Self::Secret(Box::new(secret)));
         }
         let bad = || format!("the private key is not one for {}", algorithm.name());
         let text = std::str::from_utf8(text).map_err(|_| bad())?;
@@ -236,7 +293,8 @@ impl SigningKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
-            Self::Secret(algorithm, _) | Self::Rsa(algorithm, _) => *algorithm,
+            Self::Secret(secret) => secret.algorithm(),
+            Self::Rsa(algorithm, _) => *algorithm,
             Self::Ed25519(_) => Algorithm::Ed25519,
             Self::EcdsaP256(_) => Algorithm::EcdsaP256Sha256,
         }
@@ -247,9 +305,7 @@ impl SigningKey {
     pub fn verifier(&self) -> Key {
         let public = |der: &[u8]| Key::Public { algorithm: self.algorithm(), der: der.into() };
         match self {
-            Self::Secret(algorithm, secret) => {
-                Key::Secret { algorithm: *algorithm, secret: secret.clone() }
-            }
+            Self::Secret(secret) => Key::Secret(secret.clone()),
             Self::Ed25519(pair) => public(pair.public_key().as_ref()),
             Self::EcdsaP256(pair) => public(pair.public_key().as_ref()),
             Self::Rsa(_, pair) => public(pair.public_key().as_ref()),
@@ -265,11 +321,7 @@ impl SigningKey {
         let random = SystemRandom::new();
         let no_random = |_| "no random bytes".to_owned();
         match self {
-            Self::Secret(Algorithm::HmacSha1, secret) => Ok(mac::<Hmac<Sha1>>(secret, text)
-                .map_or_else(Vec::new, |mac| mac.finalize().into_bytes().to_vec())),
-            Self::Secret(Algorithm::HmacSha512, secret) => Ok(mac::<Hmac<Sha512>>(secret, text)
-                .map_or_else(Vec::new, |mac| mac.finalize().into_bytes().to_vec())),
-            Self::Secret(_, secret) => Ok(hmac_sha256(secret, text).to_vec()),
+            Self::Secret(secret) => Ok(secret.sign(text)),
             Self::Ed25519(pair) => Ok(pair.sign(text).as_ref().to_vec()),
             Self::EcdsaP256(pair) => pair
                 .sign(&random, text)

@@ -144,6 +144,10 @@ fn ambiguous(why: impl Into<Cow<'static, str>>) -> Refused {
     refuse(Reason::Ambiguous, why)
 }
 
+fn comes_twice(field: &str) -> Refused {
+    ambiguous(format!("the field {field} comes more than once"))
+}
+
 fn unsupported(why: impl Into<Cow<'static, str>>) -> Refused {
     refuse(Reason::Unsupported, why)
 }
@@ -219,7 +223,7 @@ impl Claim {
                 named == key.algorithm() && key.verify(text, &self.signature)
             }
             Proof::Derived(derived) => match key {
-                Key::Secret { secret, .. } => derived.verify(secret, &self.signature, body),
+                Key::Secret(secret) => derived.verify(secret.bytes(), &self.signature, body),
                 Key::Public { .. } => false,
             },
         }
@@ -301,7 +305,7 @@ impl<'a> Message<'a> {
         let mut lines = self.lines(name);
         let first = lines.next();
         if lines.next().is_some() {
-            return Err(ambiguous(format!("the field {name} comes more than once")));
+            return Err(comes_twice(name));
         }
         Ok(first)
     }
@@ -363,13 +367,17 @@ impl<'a> Message<'a> {
                 return Err(malformed("the host has bytes that no host has"));
             }
         }
+        let mut seen = 0_u32;
         for (name, value) in self.fields {
             if !text::is_token(name) || splits(value) {
                 return Err(malformed("a field has bytes that no field has"));
             }
-        }
-        for name in SINGLE {
-            self.only(name)?;
+            let single = SINGLE.iter().position(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+            let Some(at) = single else { continue };
+            if seen & 1 << at != 0 {
+                return Err(comes_twice(SINGLE[at]));
+            }
+            seen |= 1 << at;
         }
         match self.lines("host").next() {
             Some(host) if !host.eq_ignore_ascii_case(self.authority) => {

@@ -106,9 +106,9 @@ fn sign_9421(message: &Message<'_>, order: &Order<'_>) -> Result<Added, Refused>
     let base = with(message, &added, |message| rfc9421::base(message, &components, &params))?;
     let signature = order.key.sign(&base).map_err(no_key)?;
     let one = |member| {
-        let mut out = String::new();
+        let mut out = Vec::new();
         structured::write_dictionary(&mut out, &[(order.label, member)]);
-        out
+        String::from_utf8_lossy(&out).into_owned()
     };
     added.push(("Signature-Input".to_owned(), one(Member::Inner(components, params))));
     let signature = Item { bare: Bare::Bytes(signature), params: Vec::new() };
@@ -165,8 +165,9 @@ fn signed(
 }
 
 fn sign_derived(message: &Message<'_>, order: &Order<'_>) -> Result<Added, Refused> {
-    let SigningKey::Secret(Algorithm::HmacSha256, secret) = order.key else {
-        return Err(unsupported("this scheme has hmac-sha256 only"));
+    let secret = match order.key {
+        SigningKey::Secret(secret) if secret.algorithm() == Algorithm::HmacSha256 => secret.bytes(),
+        _ => return Err(unsupported("this scheme has hmac-sha256 only")),
     };
     let aws = order.scheme == Scheme::SigV4;
     let mut added = Added::new();

@@ -235,7 +235,7 @@ impl<'a> Component<'a> {
             return if lines.is_empty() { Err(absent()) } else { Ok(joined.into()) };
         }
         let value = of.value(self.name).ok_or_else(absent)?;
-        let mut out = String::new();
+        let mut out = Vec::new();
         let broken = |error: Malformed| malformed(format!("{}: {}", self.name, error.0));
         if let Some(key) = self.text("key") {
             let members = structured::dictionary(&value).map_err(broken)?;
@@ -253,7 +253,7 @@ impl<'a> Component<'a> {
         } else {
             return Ok(value);
         }
-        Ok(out.into_bytes().into())
+        Ok(out.into())
     }
 }
 
@@ -275,24 +275,21 @@ pub(super) fn base(
         return Err(malformed("too many components"));
     }
     let mut base = Vec::with_capacity(BASE_BYTES);
-    let mut text = String::with_capacity(BASE_BYTES / 2);
     for (n, item) in components.iter().enumerate() {
         let component = Component::of(item)?;
         component.check()?;
-        text.clear();
-        structured::write_item(&mut text, item);
+        let start = base.len();
+        structured::write_item(&mut base, item);
         if components.iter().take(n).any(|before| before == item) {
+            let text = String::from_utf8_lossy(base.get(start..).unwrap_or_default());
             return Err(malformed(format!("the component {text} comes twice")));
         }
-        base.extend_from_slice(text.as_bytes());
         base.extend_from_slice(b": ");
         base.extend_from_slice(&component.value(message)?);
         base.push(b'\n');
     }
-    text.clear();
-    structured::write_inner(&mut text, components, params);
     base.extend_from_slice(b"\"@signature-params\": ");
-    base.extend_from_slice(text.as_bytes());
+    structured::write_inner(&mut base, components, params);
     Ok(base)
 }
 

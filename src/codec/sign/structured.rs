@@ -4,7 +4,7 @@
 //! A key that comes twice is refused, where the standard would take the last: a signature must
 //! not depend on which of two a reader likes. Display strings are not known.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, io::Write as _};
 
 use super::text;
 
@@ -293,8 +293,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a value in the one way it is written.
-pub fn write_bare(out: &mut String, bare: &Bare<'_>) {
-    // Writing to a String cannot fail.
+pub fn write_bare(out: &mut Vec<u8>, bare: &Bare<'_>) {
+    // Writing to a Vec cannot fail.
     let _ = match bare {
         Bare::Integer(value) => write!(out, "{value}"),
         Bare::Decimal(thousandths) => {
@@ -306,22 +306,22 @@ pub fn write_bare(out: &mut String, bare: &Bare<'_>) {
             write!(out, "{sign}{whole}.{}", if digits.is_empty() { "0" } else { digits })
         }
         Bare::String(text) => {
-            out.push('"');
+            out.push(b'"');
             let mut rest: &str = text;
             while let Some(at) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) {
                 let (plain, special) = rest.split_at(at);
-                out.push_str(plain);
-                out.push('\\');
+                out.extend_from_slice(plain.as_bytes());
+                out.push(b'\\');
                 let (special, behind) = special.split_at(1);
-                out.push_str(special);
+                out.extend_from_slice(special.as_bytes());
                 rest = behind;
             }
-            out.push_str(rest);
-            out.push('"');
+            out.extend_from_slice(rest.as_bytes());
+            out.push(b'"');
             Ok(())
         }
         Bare::Token(text) => {
-            out.push_str(text);
+            out.extend_from_slice(text.as_bytes());
             Ok(())
         }
         Bare::Bytes(bytes) => write!(out, ":{}:", text::base64(bytes)),
@@ -331,38 +331,38 @@ pub fn write_bare(out: &mut String, bare: &Bare<'_>) {
 }
 
 /// Appends parameters.
-pub fn write_params(out: &mut String, params: &Params<'_>) {
+pub fn write_params(out: &mut Vec<u8>, params: &Params<'_>) {
     for (key, value) in params {
-        out.push(';');
-        out.push_str(key);
+        out.push(b';');
+        out.extend_from_slice(key.as_bytes());
         if *value != Bare::Bool(true) {
-            out.push('=');
+            out.push(b'=');
             write_bare(out, value);
         }
     }
 }
 
 /// Appends an item.
-pub fn write_item(out: &mut String, item: &Item<'_>) {
+pub fn write_item(out: &mut Vec<u8>, item: &Item<'_>) {
     write_bare(out, &item.bare);
     write_params(out, &item.params);
 }
 
 /// Appends an inner list.
-pub fn write_inner(out: &mut String, items: &[Item<'_>], params: &Params<'_>) {
-    out.push('(');
+pub fn write_inner(out: &mut Vec<u8>, items: &[Item<'_>], params: &Params<'_>) {
+    out.push(b'(');
     for (n, item) in items.iter().enumerate() {
         if n > 0 {
-            out.push(' ');
+            out.push(b' ');
         }
         write_item(out, item);
     }
-    out.push(')');
+    out.push(b')');
     write_params(out, params);
 }
 
 /// Appends a member.
-pub fn write_member(out: &mut String, member: &Member<'_>) {
+pub fn write_member(out: &mut Vec<u8>, member: &Member<'_>) {
     match member {
         Member::Item(item) => write_item(out, item),
         Member::Inner(items, params) => write_inner(out, items, params),
@@ -370,26 +370,26 @@ pub fn write_member(out: &mut String, member: &Member<'_>) {
 }
 
 /// Appends a list.
-pub fn write_list(out: &mut String, members: &[Member<'_>]) {
+pub fn write_list(out: &mut Vec<u8>, members: &[Member<'_>]) {
     for (n, member) in members.iter().enumerate() {
         if n > 0 {
-            out.push_str(", ");
+            out.extend_from_slice(b", ");
         }
         write_member(out, member);
     }
 }
 
 /// Appends a dictionary.
-pub fn write_dictionary(out: &mut String, members: &[(&str, Member<'_>)]) {
+pub fn write_dictionary(out: &mut Vec<u8>, members: &[(&str, Member<'_>)]) {
     for (n, (key, member)) in members.iter().enumerate() {
         if n > 0 {
-            out.push_str(", ");
+            out.extend_from_slice(b", ");
         }
-        out.push_str(key);
+        out.extend_from_slice(key.as_bytes());
         match member {
             Member::Item(Item { bare: Bare::Bool(true), params }) => write_params(out, params),
             member => {
-                out.push('=');
+                out.push(b'=');
                 write_member(out, member);
             }
         }

@@ -235,14 +235,12 @@ fn merged_table(core: &Core, matched: &Matched) -> mlua::Result<Ref> {
 
 /// A plugin set `ctx.consumer`: makes the plan with the consumer's plugins.
 fn merge_consumer(frame: &mut Frame<'_>) -> Called {
-    let name = String::from_utf8_lossy(frame.need_str(1, "merge_consumer")?).into_owned();
+    let name = String::from_utf8_lossy(frame.need_str(1, "merge_consumer")?);
     let x = frame.exchange()?;
-    let (Some(matched), Some(snapshot)) = (x.matched.clone(), x.snapshot.clone()) else {
-        return NONE;
-    };
-    let Some(consumer) = snapshot.consumers.get(&name) else { return NONE };
     let vm = slot::of(x).vm.clone().ok_or_else(|| Raise::new("no plan is bound"))?;
-    let merged = vm.with_consumer(&matched, consumer, &snapshot).map_err(|missing| {
+    let (Some(matched), Some(snapshot)) = (&x.matched, &x.snapshot) else { return NONE };
+    let Some(consumer) = snapshot.consumers.get(&name) else { return NONE };
+    let merged = vm.with_consumer(matched, consumer, snapshot).map_err(|missing| {
         Raise(format!("{} [{}] of consumer {name} does not exist", missing.kind, missing.id))
     })?;
     let Some(matched) = merged else { return NONE };

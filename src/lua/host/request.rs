@@ -34,6 +34,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_header", req_header)?;
     state.host_function(table, "req_headers", req_headers)?;
     state.host_function(table, "req_set_header", req_set_header)?;
+    state.host_function(table, "req_set_headers", req_set_headers)?;
     state.host_function(table, "req_add_header", req_add_header)?;
     state.host_function(table, "req_raw_header", req_raw_header)?;
     state.host_function(table, "req_uri", req_uri)?;
@@ -174,7 +175,7 @@ fn req_headers(frame: &mut Frame<'_>) -> Called {
     let raw = frame.truth(2);
     let x = frame.exchange()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above; saturates.
-    let truncated = push_fields(frame, &x.head.fields, max as usize, raw);
+    let truncated = push_fields(frame, &x.head.fields, max as usize, raw)?;
     if !truncated {
         return ONE;
     }
@@ -182,13 +183,13 @@ fn req_headers(frame: &mut Frame<'_>) -> Called {
     Ok(Outcome::Return(2))
 }
 
-fn header_name<'f>(frame: &Frame<'f>, function: &str) -> Result<&'f str, Raise> {
-    std::str::from_utf8(frame.need_str(1, function)?)
-        .map_err(|_| Raise(format!("bad argument #1 to '{function}' (header name expected)")))
+fn header_name<'f>(frame: &Frame<'f>, at: i32, function: &str) -> Result<&'f str, Raise> {
+    std::str::from_utf8(frame.need_str(at, function)?)
+        .map_err(|_| Raise(format!("bad argument #{at} to '{function}' (header name expected)")))
 }
 
 fn req_set_header(frame: &mut Frame<'_>) -> Called {
-    let name = header_name(frame, "set_header")?;
+    let name = header_name(frame, 1, "set_header")?;
     let (values, one);
     let values: &[Cow<'_, [u8]>] = match frame.kind(2) {
         Kind::Table => {
@@ -219,8 +220,29 @@ fn req_set_header(frame: &mut Frame<'_>) -> Called {
     NONE
 }
 
+/// `req_set_headers(name, value, ...)`: one line of each; nil and the empty text remove it.
+fn req_set_headers(frame: &mut Frame<'_>) -> Called {
+    let x = frame.exchange()?;
+    for at in (1..frame.count()).step_by(2) {
+        if frame.is_nil(at) {
+            continue;
+        }
+        let name = header_name(frame, at, "set_headers")?;
+        let value = scalar(frame, at + 1);
+        if value.is_empty() {
+            x.head.fields.remove(name);
+        } else {
+            put(&mut x.head.fields, name, &value, true)?;
+        }
+        if name.eq_ignore_ascii_case("host") && !value.is_empty() {
+            parse::set_host(&mut x.host, &value);
+        }
+    }
+    NONE
+}
+
 fn req_add_header(frame: &mut Frame<'_>) -> Called {
-    let name = header_name(frame, "add_header")?;
+    let name = header_name(frame, 1, "add_header")?;
     let values = match frame.kind(2) {
         Kind::Table => frame.strings(2),
         _ => vec![scalar(frame, 2).into_owned()],

@@ -109,7 +109,7 @@ fn resp_headers(frame: &mut Frame<'_>) -> Called {
     let raw = frame.truth(2);
     let x = frame.exchange()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above; saturates.
-    let truncated = push_fields(frame, &x.response.fields, max as usize, raw);
+    let truncated = push_fields(frame, &x.response.fields, max as usize, raw)?;
     if let Some(length) = x.response.length {
         frame.push_str(if raw { b"Content-Length" } else { b"content-length" });
         frame.push_str(length.to_string().as_bytes());

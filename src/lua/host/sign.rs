@@ -85,10 +85,15 @@ fn need_text<'f>(frame: &Frame<'f>, at: i32, name: &str) -> Result<&'f str, Rais
     std::str::from_utf8(frame.need_str(at, name)?).map_err(|_| no_text(at))
 }
 
+/// Field lines that most requests have at most.
+const FIELDS_USUAL: usize = 24;
+
 /// Calls `then` with the request as the client sent it, but for fields that were changed since:
 /// what goes upstream is what must be signed. `scheme` stands for that of the connection.
 fn with_request<T>(x: &Exchange, scheme: Option<&str>, then: impl FnOnce(&Message<'_>) -> T) -> T {
-    let fields: Vec<(&[u8], &[u8])> = x.head.fields.iter().collect();
+    // Its iterator does not know how many there are.
+    let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(FIELDS_USUAL);
+    fields.extend(x.head.fields.iter());
     then(&Message {
         method: x.head.method(),
         scheme: scheme.unwrap_or(if x.conn.tls { "https" } else { "http" }),
@@ -463,12 +468,8 @@ fn body_tampered(frame: &mut Frame<'_>) -> Called {
 /// The key of the number used once that arguments 1 and 2 are: what it is unique in, and itself.
 fn nonce_key(frame: &Frame<'_>, name: &str) -> Result<NonceKey, Raise> {
     let (scope, nonce) = (frame.need_str(1, name)?, frame.need_str(2, name)?);
-    let mut text = Vec::with_capacity(8 + scope.len() + nonce.len());
     // No two pairs have the same text.
-    text.extend_from_slice(&scope.len().to_le_bytes());
-    text.extend_from_slice(scope);
-    text.extend_from_slice(nonce);
-    let sum = sign::digest::sha256(&text);
+    let sum = sign::digest::sha256_of(&[&scope.len().to_le_bytes(), scope, nonce]);
     let (words, _) = sum.as_chunks::<8>();
     let word = |n: usize| words.get(n).map_or(0, |word| u64::from_le_bytes(*word));
     Ok([word(0), word(1)])

@@ -224,16 +224,6 @@ impl<'f> Frame<'f> {
         unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
     }
 
-    /// `t[name] = value`, where the stack ends with `t`.
-    pub(crate) fn set_text(&mut self, name: &[u8], value: &[u8]) {
-        self.room();
-        // SAFETY: there is room; the heap refuses nothing now; Lua copies the bytes.
-        unsafe { ffi::lua_pushlstring(self.lua, name.as_ptr().cast(), name.len()) };
-        // SAFETY: as above.
-        unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
-        self.set_pair();
-    }
-
     /// Pushes the value behind `value`.
     pub(crate) fn push_ref(&mut self, value: &Ref) {
         self.room();

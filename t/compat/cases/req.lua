@@ -65,6 +65,27 @@ return {
         say(headers["my-foo-header"], headers["My-Foo-Header"], headers.my_foo_header,
             headers.My_Foo_Header, headers.none)
     end },
+    -- Of equal length, with equal ends: what is remembered of one must not serve another.
+    ["get_headers: names alike"] = { access = function()
+        local names = { "X-Abc-Z", "x-abc-z", "X-Abd-Z", "X-ABD-z", "X-Zzz-Z" }
+        local wrong = 0
+        for round = 1, 60 do
+            -- One for a while, others in between.
+            local name = names[1 + (round % 4 == 0 and round or math.floor(round / 20)) % #names]
+            ngx.req.set_header(name, round)
+            local headers = ngx.req.get_headers()
+            for other in pairs(headers) do
+                if other:find("^x%-%w%w%w%-z$") and other ~= name:lower() then
+                    wrong = wrong + 1
+                end
+            end
+            if headers[name] ~= tostring(round) then
+                wrong = wrong + 1
+            end
+            ngx.req.clear_header(name)
+        end
+        say(wrong, nkeys(ngx.req.get_headers()))
+    end },
     ["get_headers: at most"] = { headers = { "A: 1", "B: 2", "C: 3" }, access = function()
         local headers, err = ngx.req.get_headers(2)
         say(nkeys(headers), err)

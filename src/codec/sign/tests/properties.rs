@@ -78,14 +78,14 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(input in "[ -~]{0,60}") {
         if let Ok(members) = structured::dictionary(input.as_bytes()) {
-            let mut out = String::new();
+            let mut out = Vec::new();
             structured::write_dictionary(&mut out, &members);
-            prop_assert_eq!(structured::dictionary(out.as_bytes()), Ok(members));
+            prop_assert_eq!(structured::dictionary(&out), Ok(members));
         }
         if let Ok(members) = structured::list(input.as_bytes()) {
-            let mut out = String::new();
+            let mut out = Vec::new();
             structured::write_list(&mut out, &members);
-            prop_assert_eq!(structured::list(out.as_bytes()), Ok(members));
+            prop_assert_eq!(structured::list(&out), Ok(members));
         }
     }
 
