@@ -2,6 +2,7 @@
 //! all workers or none, and rolling it back.
 
 use std::{
+    rc::Rc,
     sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use crate::{
     },
     log::error_log::Level,
     log_at,
-    lua::{Vm, loader::Generation, versions::name_in_messages},
+    lua::{Vm, loader::Generation, pace::Pace, versions::name_in_messages},
     worker::{Code, Order},
 };
 
@@ -84,32 +85,57 @@ impl Control {
             return Err(format!("{file} was rolled back as it is: change it").into());
         }
         let (vm, applied) = self.checked_vm(generation)?;
-        self.prepare_workers(&Arc::new(Code::of(&vm, &self.common.plugins)))?;
-        self.try_out().map_err(Refused::Trial)?;
+        if let Err(refused) = self.try_code(&vm) {
+            self.close(vm);
+            return Err(refused);
+        }
         let changed = generation.changed_since(&self.generation);
         let names = changed.keys().map(|path| name_in_messages(&path.display().to_string()));
         self.commit(&Arc::new(names.collect()));
-        self.vm = vm;
+        let before = std::mem::replace(&mut self.vm, vm);
         let old = std::mem::replace(&mut self.generation, Arc::clone(generation));
         self.before = Some(old);
         self.rejected = None;
         self.common.generation = Arc::clone(generation);
         self.publish_if_new(applied);
         self.board.set_live(&self.live, &self.vm);
+        self.close(before);
         Ok(())
+    }
+
+    /// Has all workers load the code of `vm`, and one of them serve by it.
+    fn try_code(&mut self, vm: &Vm) -> Result<(), Refused> {
+        self.prepare_workers(&Arc::new(Code::of(vm, &self.common.plugins)))?;
+        self.try_out().map_err(Refused::Trial)
+    }
+
+    /// Frees a VM that checked.
+    fn close(&self, vm: Vm) {
+        self.runtime.block_on(Rc::new(vm).close(Pace::polite()));
     }
 
     /// A control VM of the new code, if all that loaded before loads again and every stored
     /// conf still passes; and the objects as it fills their defaults.
     fn checked_vm(&self, generation: &Arc<Generation>) -> Result<(Vm, Option<Applied>), String> {
         let vm = start::check_vm(&self.runtime, &self.common, generation)?;
+        match self.accept(&vm) {
+            Ok(applied) => Ok((vm, applied)),
+            Err(reason) => {
+                self.close(vm);
+                Err(reason)
+            }
+        }
+    }
+
+    /// The objects as `vm` fills their defaults, if it may serve.
+    fn accept(&self, vm: &Vm) -> Result<Option<Applied>, String> {
         for (name, reason) in &vm.broken {
             let known = |(broken, why): &(String, String)| broken == name && why == reason;
             if !self.vm.broken.iter().any(known) {
                 return Err(format!("plugin {name} does not load: {reason}"));
             }
         }
-        let applied = self.recheck(&vm)?;
+        let applied = self.recheck(vm)?;
         let new = |refusal: &&Refusal| {
             let same = |old: &Refusal| old.kind == refusal.kind && old.id == refusal.id;
             !self.snapshot.refusals.iter().any(same)
@@ -120,7 +146,7 @@ impl Control {
         {
             return Err(format!("{} [{id}] would be refused: {reason}", kind.plural()));
         }
-        Ok((vm, applied))
+        Ok(applied)
     }
 
     /// The objects as `vm` sees them; `None` if there are none.
@@ -245,7 +271,8 @@ impl Control {
             Ok(applied) => self.publish_if_new(applied),
             Err(reason) => log_at!(Level::Error, "{reason}"),
         }
-        self.vm = vm;
+        let before = std::mem::replace(&mut self.vm, vm);
         self.board.set_live(&self.live, &self.vm);
+        self.close(before);
     }
 }

@@ -172,8 +172,10 @@ pub(super) fn check_vm(
         None,
     );
     LocalSet::new().block_on(runtime, async {
-        let mut vm = Vm::bare(Rc::clone(&env), Arc::clone(generation), &Pace::at_once()).await?;
+        let pace = Pace::polite();
+        let mut vm = Vm::bare(Rc::clone(&env), Arc::clone(generation), &pace).await?;
         for plugin in common.plugins.iter() {
+            pace.step().await;
             // What does not load is remembered in the VM.
             let _ = vm.load_plugin(plugin).await;
         }

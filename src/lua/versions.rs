@@ -216,7 +216,7 @@ impl Versions {
             entry.destroying && Rc::strong_count(&entry.vm) == 1 && entry.vm.is_idle()
         };
         if let Some(at) = old.iter().position(over) {
-            tokio::task::spawn_local(old.swap_remove(at).vm.close());
+            tokio::task::spawn_local(old.swap_remove(at).vm.close(Pace::sliced()));
         }
         let mut long: Vec<&Old> =
             old.iter().filter(|entry| !entry.destroying && now - entry.since > LONG).collect();
@@ -292,7 +292,7 @@ impl Vm {
 
     /// Frees what nobody uses any more in small steps: closing a full VM at once takes longer
     /// than a request.
-    async fn close(self: Rc<Self>) {
+    pub async fn close(self: Rc<Self>, pace: Pace) {
         let core = Rc::clone(&self.core);
         drop(self);
         let mut cycles = 0;
@@ -300,7 +300,6 @@ impl Vm {
         if Rc::strong_count(&core) > 1 || core.state().unload().is_err() {
             cycles = CYCLES;
         }
-        let pace = Pace::sliced();
         for _ in 0..STEPS_MAX {
             if cycles == CYCLES {
                 break;
