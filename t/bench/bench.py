@@ -25,6 +25,8 @@ TRIES = 60
 SECONDS = int(os.environ.get("BENCH_SECONDS", "1"))
 ONLY = os.environ.get("BENCH_ONLY", ".")
 MANY = int(os.environ.get("BENCH_ROUTES", "100000"))
+# So long that every one of MANY routes is asked for about six times.
+WARM_SECONDS = 20
 CONSUMERS = 100
 IDLE = 10000
 
@@ -222,10 +224,16 @@ class Bench:
             counts = (1, 1000, MANY)
             gateways = [self.moongate(objects=many_routes(kind, count), router=router,
                                       cpus=GATEWAY_CPUS) for count in counts]
+            def to_any(gateway, count, seconds):
+                return load.cpu_per_request(gateway, gateway.port, "/", seconds,
+                                            script="routes.lua", args=(kind, count),
+                                            cpus=LOAD_CPUS)
+
+            # A worker prepares a route when it is first asked for it: that is not what is
+            # measured. In this time all but a few in a thousand are.
+            to_any(gateways[-1], MANY, WARM_SECONDS)
             values = self.rounds({
-                count: (lambda gateway=gateway, count=count: load.cpu_per_request(
-                    gateway, gateway.port, "/", SECONDS, script="routes.lua",
-                    args=(kind, count), cpus=LOAD_CPUS))
+                count: (lambda gateway=gateway, count=count: to_any(gateway, count, SECONDS))
                 for count, gateway in zip(counts, gateways)})
             for count, gateway in zip(counts, gateways):
                 table.add("host + uri" if kind == "host" else ":param", count,
