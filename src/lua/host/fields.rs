@@ -12,6 +12,8 @@ use crate::{
 
 /// Places for names.
 const PLACES: usize = 64;
+/// Fields that most requests have at most.
+const USUAL: usize = 32;
 /// Names of another spelling in a row that cost a name its place.
 const PATIENCE: u8 = 16;
 
@@ -34,27 +36,35 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Pushes `name` in lower case.
-    fn push(&self, frame: &mut Frame<'_>, name: &[u8]) -> Result<(), Raise> {
+    /// Sets a field of the table on top of the stack, with its name in lower case.
+    fn set(
+        &self,
+        frame: &mut Frame<'_>,
+        place: usize,
+        (name, value): (&[u8], &[u8]),
+    ) -> Result<(), Raise> {
         // A finalizer that Lua runs in between may ask for fields as well.
         let mut places = self.0.try_borrow_mut().ok();
-        let Some(place) = places.as_mut().and_then(|places| places.get_mut(place_of(name))) else {
-            in_lower_case(name, |lower| frame.push_str(lower));
-            return Ok(());
-        };
-        if let Some((sent, lower)) = &place.kept {
+        let mut place = places.as_mut().and_then(|places| places.get_mut(place));
+        if let Some(place) = &mut place
+            && let Some((sent, lower)) = &place.kept
+        {
             if **sent == *name {
                 place.others = 0;
-                frame.push_ref(lower);
+                frame.set_text(lower, value);
                 return Ok(());
             }
             place.others += 1;
         }
         in_lower_case(name, |lower| frame.push_str(lower));
-        if place.kept.is_none() || place.others >= PATIENCE {
+        if let Some(place) = place
+            && (place.kept.is_none() || place.others >= PATIENCE)
+        {
             place.kept = Some((name.into(), frame.keep(-1)?));
             place.others = 0;
         }
+        frame.push_str(value);
+        frame.set_pair();
         Ok(())
     }
 }
@@ -76,34 +86,37 @@ pub(super) fn push_fields(
     let taken = if max == 0 { total } else { total.min(max) };
     // Names that may be repeated: each sets a bit, and most have theirs for themselves.
     let (mut seen, mut twice) = (0_u64, 0_u64);
-    for (name, _) in fields.iter().take(taken) {
-        let bit = 1 << place_of(name);
-        twice |= seen & bit;
-        seen |= bit;
+    let mut known = [0_u8; USUAL];
+    for (at, (name, _)) in fields.iter().take(taken).enumerate() {
+        let place = place_of(name);
+        twice |= seen & (1 << place);
+        seen |= 1 << place;
+        if let Some(known) = known.get_mut(at) {
+            *known = place;
+        }
     }
     frame.push_table(0, taken);
     for (at, (name, value)) in fields.iter().take(taken).enumerate() {
-        if twice & (1 << place_of(name)) != 0 {
+        let place = known.get(at).map_or_else(|| place_of(name), |place| *place);
+        if twice & (1 << place) != 0 {
             push_repeated(frame, fields, (at, taken), raw);
-            continue;
-        }
-        if raw {
+        } else if raw {
             frame.push_str(name);
+            frame.push_str(value);
+            frame.set_pair();
         } else {
-            names.push(frame, name)?;
+            names.set(frame, place.into(), (name, value))?;
         }
-        frame.push_str(value);
-        frame.set_pair();
     }
     Ok(total > taken)
 }
 
 /// A number below [`PLACES`] that depends on the name, but not on the case of its letters; the
 /// usual names have different ones.
-fn place_of(name: &[u8]) -> usize {
+fn place_of(name: &[u8]) -> u8 {
     let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
     let letter = |byte: &u8| usize::from(byte | 0x20);
-    (name.len() + 4 * letter(first) + 14 * letter(last)) % PLACES
+    ((name.len() + 4 * letter(first) + 14 * letter(last)) % PLACES) as u8
 }
 
 /// Sets the field at `at` with all of its values, unless an earlier one of its name did so.

@@ -85,15 +85,10 @@ fn need_text<'f>(frame: &Frame<'f>, at: i32, name: &str) -> Result<&'f str, Rais
     std::str::from_utf8(frame.need_str(at, name)?).map_err(|_| no_text(at))
 }
 
-/// Field lines that most requests have at most.
-const FIELDS_USUAL: usize = 24;
-
 /// Calls `then` with the request as the client sent it, but for fields that were changed since:
 /// what goes upstream is what must be signed. `scheme` stands for that of the connection.
 fn with_request<T>(x: &Exchange, scheme: Option<&str>, then: impl FnOnce(&Message<'_>) -> T) -> T {
-    // Its iterator does not know how many there are.
-    let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(FIELDS_USUAL);
-    fields.extend(x.head.fields.iter());
+    let fields: Vec<(&[u8], &[u8])> = x.head.fields.iter().collect();
     then(&Message {
         method: x.head.method(),
         scheme: scheme.unwrap_or(if x.conn.tls { "https" } else { "http" }),

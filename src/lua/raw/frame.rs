@@ -224,6 +224,15 @@ impl<'f> Frame<'f> {
         unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
     }
 
+    /// `t[name] = value`, where the stack ends with `t`.
+    pub(crate) fn set_text(&mut self, name: &Ref, value: &[u8]) {
+        self.push_ref(name);
+        // SAFETY: there is room for more than one; the heap refuses nothing now; Lua copies the
+        // bytes.
+        unsafe { ffi::lua_pushlstring(self.lua, value.as_ptr().cast(), value.len()) };
+        self.set_pair();
+    }
+
     /// Pushes the value behind `value`.
     pub(crate) fn push_ref(&mut self, value: &Ref) {
         self.room();
