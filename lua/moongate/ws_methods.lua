@@ -62,10 +62,11 @@ function _M.extend(Class, is_client)
             payload = char(floor(code / 256), code % 256) .. (text or "")
         end
         local bytes, err = self:send_frame(true, 8, payload)
-        if bytes then
-            self.closed = true
-        else
+        if not bytes then
             self.fatal = true
+        elseif is_client then
+            -- A server may go on.
+            self.closed = true
         end
         return bytes, err
     end

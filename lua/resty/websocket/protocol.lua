@@ -17,6 +17,9 @@ local sub = string.sub
 local KINDS = { [0] = "continuation", [1] = "text", [2] = "binary", [8] = "close", [9] = "ping",
                 [10] = "pong" }
 
+-- The longest payload that a frame may announce.
+local SIZE_MAX = 0x7fffffff
+
 local _M = { _VERSION = "0.10" }
 
 
@@ -52,10 +55,8 @@ end
 -- @treturn string|nil
 -- @treturn nil|string error
 function _M.build_frame(fin, opcode, size, payload, masking)
-    if band(opcode, 8) ~= 0 and size > 125 then
-        return nil, "too much payload for control frame"
-    elseif band(opcode, 8) ~= 0 and not fin then
-        return nil, "fragmented control frame"
+    if size > SIZE_MAX then
+        return nil, "payload too big"
     end
     local flag = masking and 0x80 or 0
     local head
@@ -84,6 +85,10 @@ function _M.send_frame(sock, fin, opcode, payload, max_size, masking)
     end
     if max_size and #payload > max_size then
         return nil, "payload too big"
+    elseif band(opcode, 8) ~= 0 and #payload > 125 then
+        return nil, "too much payload for control frame"
+    elseif band(opcode, 8) ~= 0 and not fin then
+        return nil, "fragmented control frame"
     end
     local frame, err = _M.build_frame(fin, opcode, #payload, payload, masking)
     if not frame then
@@ -111,6 +116,9 @@ local function read_size(sock, size)
     size = 0
     for i = 1, count do
         size = size * 256 + byte(digits, i)
+    end
+    if size > SIZE_MAX then
+        return nil, "payload len too large"
     end
     return size
 end
@@ -161,13 +169,13 @@ function _M.recv_frame(sock, max_size, force_masking)
     if has_mask then
         mask, err = sock:receive(4)
         if not mask then
-            return nil, nil, "failed to read masking-key: " .. (err or "unknown")
+            return nil, nil, "failed to read masking-len and payload: " .. (err or "unknown")
         end
     end
     if size > 0 then
         payload, err = sock:receive(size)
         if not payload then
-            return nil, nil, "failed to read payload: " .. (err or "unknown")
+            return nil, nil, "failed to read masking-len and payload: " .. (err or "unknown")
         end
         payload = mask and masked(payload, mask) or payload
     end

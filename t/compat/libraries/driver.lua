@@ -147,31 +147,84 @@ function _M.run(args)
 end
 
 
---- Takes the request's connection for a WebSocket and sends back each frame that comes.
--- @tparam table args `side`, as for `run`
+-- What a frame of text asks the echo server for, by its first word; the others come back.
+local asked = {}
+
+
+function asked.kind(ws, kind, more)
+    return ws:send_text(kind .. tostring(more))
+end
+
+
+function asked.ping(ws, _, _, data)
+    return ws:send_ping(data)
+end
+
+
+function asked.fragments(ws)
+    ws:send_frame(false, 1, "one ")
+    ws:send_frame(false, 0, "two ")
+    return ws:send_frame(true, 0, "three")
+end
+
+
+function asked.close(ws, _, _, code)
+    return ws:send_close(tonumber(code), "asked for")
+end
+
+
+function asked.send(ws, _, _, size)
+    return ws:send_binary(("s"):rep(tonumber(size)))
+end
+
+
+local function answer(ws, data, kind, more)
+    if kind == "close" then
+        ws:send_close(more, data)
+        return nil, "closed with " .. tostring(more) .. " " .. data
+    elseif kind == "ping" then
+        return ws:send_pong(data)
+    elseif kind == "pong" then
+        return ws:send_text("pong " .. data)
+    end
+    local word, rest = data:match("^(%l+) ?(.*)$")
+    if asked[word] then
+        return asked[word](ws, kind, more, rest)
+    elseif kind == "text" then
+        return ws:send_text(data)
+    end
+    return ws:send_binary(data)
+end
+
+
+--- Takes the request's connection for a WebSocket and sends back each frame that comes, or does
+-- what it asks for.
+-- @tparam table args `side`, as for `run`; `timeout` in milliseconds, `longest` in bytes; `tell`, a
+--   key of the dict "compat" that gets why it ended
+-- @treturn string|nil why the request is no upgrade
 function _M.echo(args)
     local name = args.side == "ours" and "resty.websocket.server" or "nginx.websocket.server"
-    local ws, err = require(name):new({ timeout = 5000, max_payload_len = 100000 })
+    local ws, err = require(name):new({
+        timeout = tonumber(args.timeout) or 5000, max_payload_len = tonumber(args.longest) or 100000,
+    })
     if not ws then
         ngx.status = 400
         return err .. "\n"
     end
-    while true do
-        local data, kind, code = ws:recv_frame()
-        if not data then
-            break
-        elseif kind == "close" then
-            ws:send_close(code, data)
-            break
-        elseif kind == "ping" then
-            ws:send_pong(data)
-        elseif data == "kind" then
-            ws:send_text(kind .. tostring(code))
-        elseif kind == "text" then
-            ws:send_text(data)
+    local ok = true
+    while ok do
+        local data, kind, more = ws:recv_frame()
+        if data then
+            ok, err = answer(ws, data, kind, more)
+        elseif more:find(": timeout", 1, true) then
+            ok, err = ws:send_text(more)
         else
-            ws:send_binary(data)
+            ok, err = nil, more
         end
+    end
+    local _, after = ws:send_text("after the end")
+    if args.tell then
+        ngx.shared.compat:set(args.tell, err .. (after and ", then " .. after or ""))
     end
 end
 

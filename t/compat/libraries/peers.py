@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Servers that the cases talk to: `peers.py KIND PORT`, where KIND is one of the table below."""
 
+import asyncio
 import base64
 import hashlib
 import http.server
@@ -40,6 +41,50 @@ class WebSocket(socketserver.StreamRequestHandler):
             self.wfile.write(short + data)
             if kind & 15 == 8:
                 return
+
+
+class WebSocketClient(socketserver.StreamRequestHandler):
+    """Talks to the server that a line names, by the library `websockets`, and tells what it saw."""
+
+    def handle(self):
+        seen = asyncio.run(self.talk(self.rfile.readline().decode().strip()))
+        self.wfile.write(json.dumps(seen).encode())
+
+    @staticmethod
+    async def talk(uri):
+        # It comes with the originals: see `libs --get`.
+        import websockets
+        seen = {"library": websockets.__name__}
+        async with websockets.connect(uri, subprotocols=["chat"], compression=None) as ws:
+            seen["subprotocol"] = ws.subprotocol
+            for name, message in (("text", "\u00e4 text"), ("binary", b"\0\xff"), ("empty", ""),
+                                  ("long", "l" * 70000)):
+                await ws.send(message)
+                seen[name] = await ws.recv() == message
+            await asyncio.wait_for(await ws.ping(b"1234"), 10)
+            seen["pong"] = True
+            # The library answers a ping by itself.
+            await ws.send("ping 5678")
+            seen["ping"] = await ws.recv()
+            await ws.send("fragments")
+            seen["fragments"] = await ws.recv()
+            await ws.send(["two ", "frames"])
+            seen["sent in fragments"] = [await ws.recv(), await ws.recv()]
+            await ws.close(4001, "enough")
+        seen["close"] = [ws.close_code, ws.close_reason]
+        async with websockets.connect(uri, compression=None) as ws:
+            await ws.send("close 4002")
+            try:
+                await ws.recv()
+            except websockets.ConnectionClosed as closed:
+                seen["server closes"] = [closed.rcvd.code, closed.rcvd.reason]
+        async with websockets.connect(uri + "&longest=10", compression=None) as ws:
+            await ws.send("0123456789x")
+            try:
+                await ws.recv()
+            except websockets.ConnectionClosed as closed:
+                seen["too long"] = [closed.rcvd is None, ws.close_code]
+        return seen
 
 
 class Health(http.server.BaseHTTPRequestHandler):
@@ -211,7 +256,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
-    handler = {"websocket": WebSocket, "kafka": Kafka, "health": Health,
-               "oidc": Oidc, "ldap": Ldap}[sys.argv[1]]
+    handler = {"websocket": WebSocket, "websocket-client": WebSocketClient, "kafka": Kafka,
+               "health": Health, "oidc": Oidc, "ldap": Ldap}[sys.argv[1]]
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
         server.serve_forever()
