@@ -36,6 +36,14 @@ pub enum SchemaType {
     Metadata,
 }
 
+impl SchemaType {
+    /// What the plugins that `owner` is configured with must fit. It holds wherever they are
+    /// checked: a consumer's part of an authentication plugin fits no schema of a route.
+    pub(crate) fn of(owner: &Owner) -> Self {
+        if owner.key.starts_with("/apisix/consumers/") { Self::Consumer } else { Self::Plugin }
+    }
+}
+
 /// What became of a plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -285,8 +293,7 @@ impl Run<'_> {
         if kind == Kind::StreamRoutes {
             return Ok(Vec::new());
         }
-        let schema_type =
-            if kind == Kind::Consumers { SchemaType::Consumer } else { SchemaType::Plugin };
+        let schema_type = SchemaType::of(owner);
         let Some(Value::Object(confs)) = value.get_mut("plugins") else { return Ok(Vec::new()) };
         let mut plugins = Vec::with_capacity(confs.len());
         for (name, conf) in confs.iter_mut() {

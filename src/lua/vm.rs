@@ -320,7 +320,7 @@ impl Vm {
     }
 
     /// The conf table of `conf` on this VM: one per conf, made at its first use.
-    fn conf_table(&self, conf: &Arc<PluginConf>, kind: SchemaType) -> Result<(), String> {
+    fn conf_table(&self, conf: &Arc<PluginConf>) -> Result<(), String> {
         if self.confs.borrow().contains_key(&conf.id) {
             return Ok(());
         }
@@ -329,6 +329,7 @@ impl Vm {
         let kept = self.core.keep(table).map_err(text)?;
         // Plugins attach compiled state to the table in check_schema, so it runs here too.
         // The conf was accepted once; what it says now is logged and fails no request.
+        let kind = SchemaType::of(&conf.owner);
         if let Err(reason) = self.check_table(&conf.name, kind, &kept) {
             let line = format!("conf of plugin {} is refused on this worker: {reason}", conf.name);
             self.core.env.log_lua(5, &line);
@@ -449,7 +450,7 @@ impl Vm {
         let fail = |message: String| Failure { message, traceback: String::new(), overrun: false };
         for conf in &merged.plugins {
             if self.has(&conf.name) {
-                self.conf_table(conf, SchemaType::Plugin).map_err(fail)?;
+                self.conf_table(conf).map_err(fail)?;
             }
         }
         let tables = self.plan_arguments(merged).map_err(|error| fail(error.to_string()))?;

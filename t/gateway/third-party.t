@@ -150,3 +150,74 @@ routes:
 GET /t
 --- response_body_like
 ^200 false .*bad timeout value
+
+
+
+=== TEST 6: a consumer's part of a plugin has a schema of its own, also where it serves
+--- user_files
+>>> ../plugins/badge.lua
+local core = require("apisix.core")
+local consumers = require("apisix.consumer")
+
+local schema = { type = "object", required = { "gate" },
+                 properties = { gate = { type = "string" } } }
+local consumer_schema = { type = "object", required = { "badge" },
+                          properties = { badge = { type = "string" } } }
+local _M = { version = 1, priority = 2500, type = "auth", name = "badge", schema = schema,
+             consumer_schema = consumer_schema }
+
+function _M.check_schema(conf, schema_type)
+    local ok, err
+    if schema_type == core.schema.TYPE_CONSUMER then
+        ok, err = core.schema.check(consumer_schema, conf)
+    else
+        ok, err = core.schema.check(schema, conf)
+    end
+    return ok, err
+end
+
+function _M.rewrite(conf, ctx)
+    local known = consumers.plugin("badge")
+    for _, consumer in ipairs(known and known.nodes or {}) do
+        if consumer.auth_conf.badge == core.request.header(ctx, "badge") then
+            consumers.attach_consumer(ctx, consumer, known)
+            return
+        end
+    end
+    return 401
+end
+
+return _M
+--- extra_yaml_config
+moongate:
+  add_plugins: [badge]
+--- apisix_yaml
+routes:
+  - uri: "/hello"
+    plugins:
+      badge: {gate: "north"}
+    upstream_id: 1
+upstreams:
+  - id: 1
+    type: roundrobin
+    nodes:
+      "127.0.0.1:1980": 1
+consumers:
+  - username: ann
+    plugins:
+      badge: {badge: "7"}
+#END
+--- more_headers
+badge: 7
+--- request
+GET /hello
+--- error_code: 200
+--- no_error_log
+is refused on this worker
+
+
+
+=== TEST 7: and whoever shows nothing is refused
+--- request
+GET /hello
+--- error_code: 401
