@@ -31,8 +31,11 @@ const API: &str = "
     luaopen_package luaopen_string luaopen_string_buffer luaopen_table
 ";
 
-/// Functions of nginx that libraries reach through `ffi.C`: `src/lua/raw/symbols.rs`.
-const NGINX: &str = "ngx_hex_dump ngx_atoi ngx_hextoi";
+/// What libraries and plugins reach of nginx through `ffi.C`: `src/lua/raw/symbols.rs`.
+const NGINX: &str = "
+    ngx_hex_dump ngx_atoi ngx_hextoi ngx_stat_accepted ngx_stat_active ngx_stat_handled
+    ngx_stat_reading ngx_stat_requests ngx_stat_waiting ngx_stat_writing
+";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

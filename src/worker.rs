@@ -552,4 +552,5 @@ fn tend(gate: &Gate) {
     set(&counts.running, gate.running.get());
     set(&counts.mux_connections, gate.client.mux.len());
     set(&counts.mux_calls, gate.client.mux.calls());
+    lua::publish(counts);
 }

@@ -28,6 +28,7 @@ pub mod versions;
 mod vm;
 
 pub use call::{Call, Ended};
+pub use host::process::publish;
 pub use vm::{Loaded, Phases, Plan, Vm};
 
 use crate::{

@@ -221,3 +221,73 @@ is refused on this worker
 --- request
 GET /hello
 --- error_code: 401
+
+
+
+=== TEST 8: connections and requests behind nginx's symbols
+--- apisix_yaml
+routes:
+  - uri: "/t"
+    plugins:
+      serverless-pre-function:
+        phase: access
+        functions:
+          - |
+            local ffi = require("ffi")
+            ffi.cdef [[
+                typedef uint64_t third_party_count;
+                extern third_party_count *ngx_stat_accepted;
+                extern third_party_count *ngx_stat_handled;
+                extern third_party_count *ngx_stat_requests;
+                extern third_party_count *ngx_stat_active;
+                extern third_party_count *ngx_stat_reading;
+                extern third_party_count *ngx_stat_writing;
+                extern third_party_count *ngx_stat_waiting;
+            ]]
+            local function count(name)
+                return tonumber(ffi.C["ngx_stat_" .. name][0])
+            end
+            local function comes(name, value)
+                local deadline = ngx.now() + 15
+                repeat
+                    if count(name) == value then
+                        return true
+                    end
+                    ngx.sleep(0.05)
+                    ngx.update_time()
+                until ngx.now() > deadline
+                return name .. " is " .. count(name) .. " and not " .. value
+            end
+            return function()
+                -- The connection and the request that asks are one of each.
+                local seen = { comes("active", 1), comes("writing", 1), comes("waiting", 0),
+                               comes("reading", 0) }
+                local accepted, held = count("accepted"), {}
+                for at = 1, 5 do
+                    held[at] = ngx.socket.tcp()
+                    seen[#seen + 1] = held[at]:connect("127.0.0.1", 1984) == 1
+                end
+                seen[#seen + 1] = comes("active", 6)
+                seen[#seen + 1] = comes("waiting", 5)
+                seen[#seen + 1] = comes("accepted", accepted + 5)
+                seen[#seen + 1] = comes("handled", accepted + 5)
+                local requests = count("requests")
+                seen[#seen + 1] = requests > 0
+                for _, sock in ipairs(held) do
+                    sock:send("GET /none HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+                    seen[#seen + 1] = sock:receive("*a") ~= nil
+                    sock:close()
+                end
+                seen[#seen + 1] = comes("requests", requests + 5)
+                seen[#seen + 1] = comes("active", 1)
+                for at, good in ipairs(seen) do
+                    seen[at] = tostring(good)
+                end
+                return 200, table.concat(seen, " ") .. "\n"
+            end
+#END
+--- timeout: 60
+--- request
+GET /t
+--- response_body
+true true true true true true true true true true true true true true true true true true true true true

@@ -10,7 +10,7 @@ mod flow;
 mod instance;
 mod location;
 mod pipe;
-mod process;
+pub(crate) mod process;
 mod protocol;
 mod redis;
 mod request;

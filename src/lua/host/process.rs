@@ -10,7 +10,10 @@ use crate::{
     log::{error_log, rotate::RotateOptions},
     lua::{
         core::Core,
-        raw::frame::{Called, Frame},
+        raw::{
+            frame::{Called, Frame},
+            symbols,
+        },
     },
     shared::counts::Counts,
 };
@@ -42,6 +45,11 @@ fn numbers(counts: &Counts) -> [(&'static str, u64); 7] {
         ("waiting", active.saturating_sub(writing)),
         ("requests", sum(&counts.requests)),
     ]
+}
+
+/// Has code that reads nginx's `ngx_stat_*` by `ffi.C` find what the process has counted so far.
+pub fn publish(counts: &Counts) {
+    symbols::publish(&numbers(counts));
 }
 
 /// `stats()` -> name -> number.

@@ -25,5 +25,5 @@ mod moment;
 pub(crate) mod object;
 mod place;
 pub(crate) mod state;
-mod symbols;
+pub(crate) mod symbols;
 pub(crate) mod watch;

@@ -1,9 +1,47 @@
-//! Functions of nginx that Lua libraries call by `ffi.C`, under nginx's names.
+//! What Lua code reaches of nginx by `ffi.C`, under nginx's names: functions, and the numbers of
+//! its status page.
 //!
-//! Nothing here calls them: `build.rs` has the linker keep and export them. They take memory that
-//! a Lua library owns, as their namesakes do, and touch nothing else.
+//! `build.rs` has the linker keep and export them, and nothing here calls the functions. They take
+//! memory that a Lua library owns, as their namesakes do, and touch nothing else.
 
-use std::slice;
+use std::{
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Declares numbers, each behind a pointer of nginx's name, and `publish`, which writes them.
+macro_rules! numbers {
+    ($($name:literal $symbol:ident $number:ident)*) => {
+        $(
+            static $number: AtomicU64 = AtomicU64::new(0);
+
+            /// Points to the number, for its readers in C and Lua.
+            #[unsafe(no_mangle)]
+            #[allow(non_upper_case_globals)] // nginx's name.
+            pub(crate) static $symbol: &AtomicU64 = &$number;
+        )*
+
+        /// Has readers find these values from now on; a name that nginx has not is passed over.
+        pub(crate) fn publish(values: &[(&str, u64)]) {
+            for (name, value) in values {
+                match *name {
+                    $($name => $number.store(*value, Ordering::Relaxed),)*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+numbers! {
+    "accepted" ngx_stat_accepted ACCEPTED
+    "active" ngx_stat_active ACTIVE
+    "handled" ngx_stat_handled HANDLED
+    "reading" ngx_stat_reading READING
+    "requests" ngx_stat_requests REQUESTS
+    "waiting" ngx_stat_waiting WAITING
+    "writing" ngx_stat_writing WRITING
+}
 
 /// Writes `len` bytes of `src` as twice as many digits to `dst`, and tells where that ends.
 ///
@@ -76,6 +114,23 @@ mod tests {
         // SAFETY: as above.
         let found = unsafe { ngx_hextoi(text.as_ptr(), text.len()) };
         assert_eq!(found, hexadecimal);
+    }
+
+    #[test]
+    fn each_number_is_behind_the_pointer_of_its_name() {
+        let names = ["accepted", "active", "handled", "reading", "requests", "waiting", "writing"];
+        publish(&names.into_iter().zip(1..).collect::<Vec<_>>());
+        publish(&[("sleeping", 9)]);
+        let pointers = [
+            ngx_stat_accepted,
+            ngx_stat_active,
+            ngx_stat_handled,
+            ngx_stat_reading,
+            ngx_stat_requests,
+            ngx_stat_waiting,
+            ngx_stat_writing,
+        ];
+        assert_eq!(pointers.map(|number| number.load(Ordering::Relaxed)), [1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]
