@@ -5,6 +5,9 @@ import concurrent.futures
 import hashlib
 import hmac
 import json
+import re
+import socket
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -207,6 +210,96 @@ def openid_connect(t):
     answer = t.get("/openid-connect/x")
     t.status_is(answer, 401, "none")
     t.that("Bearer" in answer.fields.get("www-authenticate", ""), "with a challenge", answer)
+
+
+def oidc_conf(t, **more):
+    """What the three cases with the provider of oidc.mjs have in common."""
+    return {"client_id": "c", "client_secret": "s", "ssl_verify": False, "realm": "official",
+            "discovery": t.oidc_url + "/.well-known/openid-configuration", **more}
+
+
+def oidc_token(t, **more):
+    """An access token of the provider for its client."""
+    body = urllib.parse.urlencode({"grant_type": "client_credentials", **more})
+    fields = {**basic("c", "s"), "Content-Type": "application/x-www-form-urlencoded"}
+    return t.ask(t.oidc, "/token", "POST", body, fields).json()["access_token"]
+
+
+@case("openid-connect", lambda t: oidc_conf(
+    t, scope="openid profile", use_pkce=True, session={
+        "secret": "a-secret-of-thirty-two-letters-ok", "cookie_secure": False},
+    redirect_uri="http://127.0.0.1:%d/openid-connect-code/callback" % t.port,
+    logout_path="/openid-connect-code/logout"), needs=("oidc",),
+      logs=("OIDC authentication failed", "does not match state restored from session",
+            "unhandled request to the redirect_uri|no session state found"))
+def openid_connect_code(t):
+    browser = peers.Browser()
+    top = "http://127.0.0.1:%d/openid-connect-code/" % t.port
+    page = browser.open(top + "x?a=1")
+    t.that(page.url.startswith(t.oidc_url + "/interaction/"), "who is unknown goes to log in",
+           page.url)
+    page = browser.submit(page, prompt="login", login="ann", password="any")
+    page = browser.submit(page, prompt="consent")
+    t.that(page.url == top + "x?a=1" and page.status == 200, "comes back to where he wanted to go",
+           (page.url, page.text))
+    lines = [line.partition(": ") for line in page.text.split("\r\n")]
+    fields = {name.lower(): value for name, _, value in lines}
+    who = json.loads(base64.b64decode(fields.get("x-userinfo", "")) or b"{}")
+    t.that(who.get("sub") == "ann" and who.get("name") == "ann of tests", "the upstream learns who",
+           page.text)
+    t.that({"x-access-token", "x-id-token"} <= set(fields), "and gets tokens", page.text)
+    asked = len(browser.visited)
+    page = browser.open(top + "y")
+    t.that(page.status == 200 and len(browser.visited) == asked + 1, "the session lasts",
+           browser.visited[asked:])
+    page = browser.open(top + "callback?code=c0de&state=forged")
+    t.that(page.status >= 400, "a code for another state is refused", (page.status, page.text))
+    page = peers.Browser().open(top + "callback?code=c0de&state=forged")
+    t.that(page.status >= 400, "also without a session", (page.status, page.text))
+    page = browser.open(top + "logout")
+    t.that(page.url.startswith(t.oidc_url + "/session/end"), "who leaves ends the provider's too",
+           page.url)
+    asked = len(browser.visited)
+    browser.open(top + "x")
+    t.that(any(url.startswith(t.oidc_url + "/auth?") for url in browser.visited[asked:]),
+           "and is unknown to the gateway again", browser.visited[asked:])
+
+
+@case("openid-connect", lambda t: oidc_conf(t, bearer_only=True), needs=("oidc",),
+      logs=("OIDC introspection failed",))
+def openid_connect_introspection(t):
+    good, revoked = oidc_token(t), oidc_token(t)
+    fields = {**basic("c", "s"), "Content-Type": "application/x-www-form-urlencoded"}
+    t.status_is(t.ask(t.oidc, "/token/revocation", "POST", "token=" + revoked, fields), 200,
+                "the provider takes a token back")
+
+    def ask(token):
+        return t.get("/openid-connect-introspection/x", {"Authorization": "Bearer " + token})
+    answer = ask(good)
+    t.status_is(answer, 200, "a token that the provider knows passes")
+    t.that("x-userinfo:" in answer.text.lower(), "the upstream learns who", answer)
+    t.status_is(ask(good), 200, "again")
+    t.status_is(ask(revoked), 401, "one that was taken back is refused")
+    t.status_is(ask("unknown"), 401, "one that nobody knows")
+
+
+@case("openid-connect", lambda t: oidc_conf(t, bearer_only=True, use_jwks=True), needs=("oidc",),
+      logs=("OIDC introspection failed", "invalid jwt|signature mismatch"))
+def openid_connect_jwks(t):
+    token = oidc_token(t, resource="urn:official", scope="read")
+
+    def ask(token):
+        return t.get("/openid-connect-jwks/x", {"Authorization": "Bearer " + token})
+    t.status_is(ask(token), 200, "a token that the keys of the provider verify passes")
+    head, claims, mac = token.split(".")
+    told = json.loads(base64.urlsafe_b64decode(claims + "==="))
+    other = b64(json.dumps({**told, "scope": "write"}).encode())
+    t.status_is(ask(".".join((head, other, mac))), 401, "one with other claims is refused")
+    # The first letter of a signature has no bits that are left over.
+    mac = ("A" if mac[0] != "A" else "B") + mac[1:]
+    t.status_is(ask(".".join((head, claims, mac))), 401, "one with another signature")
+    t.status_is(ask(jwt(told, "s", {"kid": "one"})), 401, "one signed with the client's secret")
+    t.status_is(ask(oidc_token(t)), 401, "one that is no JWT")
 
 
 @case("authz-keycloak", lambda t: {"token_endpoint": t.url + "/keycloak/token",
@@ -846,8 +939,6 @@ def kafka_logger(t):
 
 def kafka_count(port):
     """How many messages both partitions of `test` hold."""
-    import socket  # pylint: disable=import-outside-toplevel
-    import struct  # pylint: disable=import-outside-toplevel
     total = 0
     for partition in (0, 1):
         body = struct.pack(">ii", -1, 1) + struct.pack(">h", 4) + b"test" + struct.pack(
@@ -888,6 +979,28 @@ def prometheus(t):
     answer = t.until(lambda: next((a for a in [t.get("/apisix/prometheus/metrics")]
                                    if 'apisix_http_status{code="200"' in a.text), None))
     t.that(answer is not None, "the request is counted", t.get("/apisix/prometheus/metrics"))
+
+    def gauges():
+        found = re.findall(r'^apisix_nginx_http_current_connections\{state="(\w+)"\} (\d+)$',
+                           t.get("/apisix/prometheus/metrics").text, re.MULTILINE)
+        return {state: int(value) for state, value in found}
+
+    before = gauges()
+    t.that(set(before) == {"accepted", "active", "handled", "reading", "waiting", "writing"},
+           "connections are told by state", before)
+    held = [socket.create_connection(("127.0.0.1", t.port), 5) for _ in range(7)]
+    # And the one that asks, or has just asked.
+    t.that(t.until(lambda: 7 <= gauges()["active"] <= 9), "those that are open count", gauges())
+    now = gauges()
+    t.that(now["accepted"] >= before["accepted"] + 7 and now["handled"] == now["accepted"],
+           "and were accepted", (before, now))
+    for conn in held:
+        conn.close()
+    t.that(t.until(lambda: gauges()["active"] <= 2), "and no longer when they have ended",
+           gauges())
+    total = re.search(r"^apisix_http_requests_total (\d+)$",
+                      t.get("/apisix/prometheus/metrics").text, re.MULTILINE)
+    t.that(total and int(total[1]) > 0, "requests are counted", total)
 
 
 # ---------------------------------------------------------------------------------- AI

@@ -1,5 +1,7 @@
-"""What stands around the gateway: nginx as upstream, redis, slapd, and collectors of all kinds."""
+"""What stands around the gateway: nginx as upstream, redis, slapd, an OpenID provider with a browser
+for it, and collectors of all kinds."""
 
+import http.cookiejar
 import http.server
 import json
 import os
@@ -9,6 +11,9 @@ import socketserver
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 NGINX = """\
 load_module /usr/lib/nginx/modules/ndk_http_module.so;
@@ -270,3 +275,55 @@ def slapd(children, port):
                              "-d", "0"])
     wait_for(port)
     return True
+
+
+def oidc(children, directory, port, callback):
+    """The provider of oidc.mjs, or False if `directory` does not have its package."""
+    if not os.path.exists(os.path.join(directory, "node_modules", "oidc-provider")):
+        return False
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "oidc.mjs")
+    children.start("oidc", ["node", script, os.path.abspath(directory), str(port), callback])
+    wait_for(port)
+    return True
+
+
+class Page:
+    """What a browser shows: where it is, status and text."""
+
+    def __init__(self, answer):
+        self.url, self.status = answer.geturl(), answer.status
+        self.text = answer.read().decode(errors="replace")
+
+
+class Browser:
+    """Follows redirections, keeps cookies, sends forms; `visited` is each place it has asked."""
+
+    def __init__(self):
+        self.visited = visited = []
+
+        class Follower(urllib.request.HTTPRedirectHandler):
+            """Notes where it is sent."""
+
+            def redirect_request(self, req, fp, code, msg, headers, newurl):
+                visited.append(newurl)
+                return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), Follower(),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+
+    def open(self, url, data=None):
+        self.visited.append(url)
+        try:
+            with self.opener.open(url, data, timeout=20) as answer:
+                return Page(answer)
+        except urllib.error.HTTPError as answer:
+            return Page(answer)
+
+    def submit(self, page, **fields):
+        """Sends the form of a page."""
+        action = re.search(r'<form[^>]*action="([^"]+)"', page.text)
+        if not action:
+            raise ValueError("no form at %s: %s" % (page.url, page.text[:300]))
+        return self.open(urllib.parse.urljoin(page.url, action[1]),
+                         urllib.parse.urlencode(fields).encode())
