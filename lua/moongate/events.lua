@@ -153,10 +153,11 @@ end
 
 
 local function tick(premature)
+    _M.poll()
     if premature then
+        -- That was the last look: whoever comes after hears only what is posted later.
         return
     end
-    _M.poll()
     if settings.interval > 0 then
         timer_at(settings.interval, tick)
     else
