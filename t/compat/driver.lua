@@ -109,10 +109,48 @@ local function arrived()
 end
 
 
+-- Ends the case with what it printed itself.
+local function leave(code)
+    return ngx.exit(code or 200)
+end
+
+
+-- All values as a line to be printed.
+local function line(...)
+    local parts = {}
+    for at = 1, select("#", ...) do
+        parts[at] = tostring((select(at, ...)))
+    end
+    return concat(parts, " ") .. "\n"
+end
+
+
+-- A case that begins with empty dictionaries.
+local function with_empty_dicts(func)
+    return function()
+        for _, name in ipairs({ "compat", "compat_lists" }) do
+            ngx.shared[name]:flush_all()
+            ngx.shared[name]:flush_expired()
+        end
+        func()
+    end
+end
+
+
+local compat = {
+    env = env,
+    done = done,
+    arrived = arrived,
+    leave = leave,
+    line = line,
+    with_empty_dicts = with_empty_dicts,
+}
+
+
 local function file_of(name)
     if not loaded[name] then
         local chunk = assert(loadfile(env.cases .. "/" .. name .. ".lua"))
-        loaded[name] = chunk(say, try, { env = env, done = done, arrived = arrived })
+        loaded[name] = chunk(say, try, compat)
     end
     return loaded[name]
 end

@@ -2,21 +2,8 @@
 local say, try, compat = ...
 
 local arrived = compat.arrived
-
-
--- Ends the case with what it printed itself.
-local function leave(code)
-    return ngx.exit(code or 200)
-end
-
-
-local function shown(...)
-    local parts = {}
-    for at = 1, select("#", ...) do
-        parts[at] = tostring((select(at, ...)))
-    end
-    return table.concat(parts, " ") .. "\n"
-end
+local leave = compat.leave
+local shown = compat.line
 
 
 local RAW = "GET /t HTTP/1.1\r\nHost: compat.test\r\n@CASE@\r\n\r\n"

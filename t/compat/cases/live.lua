@@ -2,12 +2,7 @@
 local say, try, compat = ...
 
 local arrived = compat.arrived
-
-
--- Ends the case with what it printed itself.
-local function leave(code)
-    return ngx.exit(code or 200)
-end
+local leave = compat.leave
 
 
 return {

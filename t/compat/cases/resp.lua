@@ -1,9 +1,7 @@
 -- The response: status, headers, bodies, ends.
-local say, try = ...
+local say, try, compat = ...
 
-local function leave(code)
-    return ngx.exit(code or 200)
-end
+local leave = compat.leave
 
 -- Ends with a body, whose type nginx would tell even if there was none.
 local function answer()

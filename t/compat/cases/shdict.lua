@@ -1,23 +1,11 @@
 -- Shared dictionaries.
-local say, try = ...
+local say, try, compat = ...
 
 local dict = ngx.shared.compat
 local lists = ngx.shared.compat_lists
 local small = ngx.shared.compat_small
 
-local function fresh()
-    dict:flush_all()
-    dict:flush_expired()
-    lists:flush_all()
-    lists:flush_expired()
-end
-
-local function case(func)
-    return function()
-        fresh()
-        func()
-    end
-end
+local case = compat.with_empty_dicts
 
 return {
     ["set and get"] = case(function()

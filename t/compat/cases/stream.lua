@@ -1,20 +1,7 @@
 -- Answers that leave in parts.
-local say, try = ...
-
-
--- Ends the case with what it printed itself.
-local function leave(code)
-    return ngx.exit(code or 200)
-end
-
-
-local function shown(...)
-    local parts = {}
-    for at = 1, select("#", ...) do
-        parts[at] = tostring((select(at, ...)))
-    end
-    return table.concat(parts, " ") .. "\n"
-end
+local say, try, compat = ...
+local leave = compat.leave
+local shown = compat.line
 
 
 return {
