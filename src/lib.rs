@@ -28,6 +28,7 @@ pub mod control;
 pub mod gate;
 pub mod live;
 pub mod shared;
+pub mod store;
 pub mod worker;
 
 // Vocabulary.

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // State.
     ("config", &["clock", "error", "limits"]),
     ("shared", &["clock", "error", "limits"]),
+    ("store", &["clock", "error", "limits"]),
     ("http1", &["error", "fields", "limits"]),
     ("codec", &["clock", "error", "limits"]),
     ("exchange", &["clock", "codec", "config", "error", "fields", "http1", "log::stamp", "sys"]),
@@ -107,7 +108,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "control",
         &[
             "accept", "balance", "clock", "codec", "config", "error", "limits", "live", "log",
-            "lua", "parse", "rescue", "route", "shared", "sys", "upstream", "worker",
+            "lua", "parse", "rescue", "route", "shared", "store", "sys", "upstream", "worker",
         ],
     ),
     ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
