@@ -9,6 +9,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Waker,
+    time::Duration,
 };
 
 use foldhash::HashMap;
@@ -19,11 +20,12 @@ use crate::{
     config::{
         Item, Local, Snapshot,
         merge::{self, UpstreamSource},
+        raw::Kind,
         route::Route,
         runs::{Matched, Runs},
         snippet::Sites,
     },
-    error::Result,
+    error::{self, Result},
     exchange::Exchange,
     live::Live,
     log::access::AccessLog,
@@ -35,6 +37,12 @@ use crate::{
 
 /// Remembered routes that are looked at in one step of a sweep.
 const SWEEP_STEP: usize = 256;
+
+/// How long small changes wait for others before somebody sweeps.
+const SWEEP_DELAY: Duration = Duration::from_secs(1);
+
+/// Room for numbers of routes to come.
+const READY_SPARE: usize = 1024;
 
 /// Exchanges kept for the next request.
 const SPARE_EXCHANGES_MAX: usize = 128;
@@ -67,11 +75,13 @@ impl Drain {
     }
 }
 
-/// What a route needs to serve, by its number in [`Live::routes`].
+/// What a route needs to serve, by its number in [`Live::route`].
 #[derive(Default)]
 struct Ready {
     matched: Option<Rc<Matched>>,
     target: Option<Rc<Target>>,
+    /// It was put together of objects as they were then.
+    epoch: u64,
 }
 
 /// A route's merge result. Holds the route, so its address is not given to another.
@@ -114,8 +124,12 @@ pub struct Gate {
     pub shared: Arc<balance::Shared>,
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
-    /// Of the routes of `live` that have served since it came.
+    /// Of the routes of `live` that have served since they have their numbers.
     ready: RefCell<Vec<Ready>>,
+    /// Raised when something changed that routes refer to.
+    epoch: Cell<u64>,
+    /// Whether somebody sweeps or is about to.
+    sweeping: Cell<bool>,
     /// The same of earlier objects, until somebody has time to drop it.
     past: RefCell<Vec<Vec<Ready>>>,
     #[allow(clippy::vec_box)] // The boxes are what is kept.
@@ -186,6 +200,8 @@ impl Gate {
             targets: RefCell::default(),
             matched: RefCell::default(),
             ready: RefCell::default(),
+            epoch: Cell::default(),
+            sweeping: Cell::default(),
             past: RefCell::default(),
             spare: RefCell::default(),
             params: RefCell::default(),
@@ -201,24 +217,33 @@ impl Gate {
 
     /// Serves new requests by `live`. Running ones keep what they started with.
     pub fn swap_live(&self, live: Arc<Live>) {
+        let before = self.live.replace(Rc::new(Arc::clone(&live)));
+        let same = |kind| before.snapshot.kind_version(kind) == live.snapshot.kind_version(kind);
+        if !live.numbers_as(&before) {
+            self.past.borrow_mut().push(self.ready.take());
+        } else if ![Kind::Services, Kind::Upstreams, Kind::PluginConfigs].into_iter().all(same) {
+            self.epoch.set(self.epoch.get() + 1);
+        }
         *self.snapshot.borrow_mut() = Rc::new(Arc::clone(&live.snapshot));
         *self.globals.borrow_mut() = live.globals.clone().map(Rc::new);
-        *self.live.borrow_mut() = Rc::new(live);
-        self.past.borrow_mut().push(self.ready.take());
     }
 
-    /// Forgets what belongs to objects that are gone, a few at a time: there may be 100,000.
+    /// Forgets what belongs to objects that are gone, a few at a time: there may be 100,000. Many
+    /// small changes in a row cost one sweep.
     pub async fn sweep(self: Rc<Self>) {
-        let live = Rc::clone(&self.live.borrow());
+        if self.sweeping.replace(true) {
+            return;
+        }
+        if self.past.borrow().is_empty() {
+            tokio::time::sleep(SWEEP_DELAY).await;
+        }
+        self.sweeping.set(false);
         let keys: Vec<usize> = self.matched.borrow().keys().copied().collect();
         let pace = Pace::sliced();
         self.forget_past(&pace).await;
         for some in keys.chunks(SWEEP_STEP) {
             pace.step().await;
-            if !Rc::ptr_eq(&live, &self.live.borrow()) {
-                // Newer objects came, and with them another sweep.
-                return;
-            }
+            let live = Rc::clone(&self.live.borrow());
             let mut matched = self.matched.borrow_mut();
             for key in some {
                 if matched.get(key).is_some_and(|known| !known.is_of(&live.snapshot)) {
@@ -280,13 +305,16 @@ impl Gate {
     ///
     /// A reference that leads nowhere.
     pub fn ready(&self, live: &Live, number: u32) -> Result<(Rc<Matched>, Option<Rc<Target>>)> {
-        let at = number as usize;
+        let (at, epoch) = (number as usize, self.epoch.get());
         if let Some(ready) = self.ready.borrow().get(at)
             && let Some(matched) = &ready.matched
+            && ready.epoch == epoch
         {
             return Ok((Rc::clone(matched), ready.target.clone()));
         }
-        let matched = self.matched(&live.routes[at], &live.snapshot)?;
+        let missing = || error::Kind::MissingReference { kind: "route", id: number.to_string() };
+        let route = live.route(number).ok_or_else(missing)?;
+        let matched = self.matched(route, &live.snapshot)?;
         let target = match &matched.merged.upstream {
             UpstreamSource::Id(id) => {
                 let item = live.snapshot.upstreams.get(id);
@@ -296,10 +324,15 @@ impl Gate {
             UpstreamSource::None => None,
         };
         let mut all = self.ready.borrow_mut();
-        if all.len() < live.routes.len() {
-            all.resize_with(live.routes.len(), Ready::default);
+        if all.len() < live.numbers() {
+            if all.capacity() < live.numbers() {
+                // Routes that come one by one are no reason to move all others each time.
+                let more = live.numbers() + READY_SPARE - all.len();
+                all.reserve_exact(more);
+            }
+            all.resize_with(live.numbers(), Ready::default);
         }
-        all[at] = Ready { matched: Some(Rc::clone(&matched)), target: target.clone() };
+        all[at] = Ready { matched: Some(Rc::clone(&matched)), target: target.clone(), epoch };
         Ok((matched, target))
     }
 

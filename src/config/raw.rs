@@ -201,6 +201,19 @@ pub struct RawItem {
     pub value: RawValue,
 }
 
+impl RawItem {
+    /// The object `id` with this value.
+    ///
+    /// # Errors
+    ///
+    /// The value is no object, or its own id cannot be one.
+    pub fn new(id: &str, mut value: Value) -> Result<Self, String> {
+        let Facts { modified_index, created_index, hash, .. } = Facts::take(&mut value)?;
+        let value = RawValue::Read(value);
+        Ok(Self { id: id.to_owned(), line: None, modified_index, created_index, hash, value })
+    }
+}
+
 /// A plugin named by the document's `plugins` list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnabledPlugin {

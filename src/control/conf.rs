@@ -118,7 +118,11 @@ impl Control {
         self.snapshot = Arc::new(applied.snapshot);
         self.vm.see(Arc::clone(&self.snapshot));
         let mode = start::mode(&self.local);
-        let live = Live::build(Arc::clone(&self.snapshot), mode, Some(&self.live));
+        let snapshot = Arc::clone(&self.snapshot);
+        let live = match &applied.touched {
+            Some(touched) => Live::after(&self.live, snapshot, touched, mode),
+            None => Live::build(snapshot, mode, Some(&self.live)),
+        };
         for problem in &live.problems {
             log_at!(Level::Error, "{problem}");
         }

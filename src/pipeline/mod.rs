@@ -254,7 +254,7 @@ fn find_route(gate: &Rc<Gate>, vm: &Rc<Vm>, x: &mut Exchange) -> Result<Option<R
         if !filtered {
             break Some(number);
         }
-        let route = &live.routes[number as usize];
+        let Some(route) = live.route(number) else { break Some(number) };
         let Some(text) = &route.typed.filter_func else { break Some(number) };
         if vm.filter_passes(&route.id, text, x)? {
             break Some(number);

@@ -1,6 +1,6 @@
 //! Hosts: their normal form, patterns such as `*.foo.com`, and the trees they lead to.
 
-use std::sync::Arc;
+use std::{hash::Hash, sync::Arc};
 
 use memchr::memchr;
 
@@ -66,6 +66,11 @@ impl HostPattern {
         (!self.wildcard && !self.port).then_some(&*self.text)
     }
 
+    /// Bytes of the pattern but for its `*`.
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The pattern in two parts, or what the request has if the pattern is no wildcard.
     pub(super) fn shown<'a>(&'a self, name: &'a [u8]) -> [&'a [u8]; 2] {
         match self.wildcard {
@@ -82,7 +87,7 @@ enum Place<T> {
     Tree(Arc<Tree<T>>),
 }
 
-impl<T: Copy> Place<T> {
+impl<T: Copy + Eq + Hash> Place<T> {
     fn new(items: Vec<Item<T>>) -> Self {
         match Lone::new(&items) {
             Some(lone) => Self::Lone(lone),
@@ -110,7 +115,7 @@ pub(super) struct Hosts<T> {
     wild: Box<[(HostPattern, Arc<Tree<T>>)]>,
 }
 
-impl<T: Copy> Hosts<T> {
+impl<T: Copy + Eq + Hash> Hosts<T> {
     /// Builds the trees. A host occurs once.
     pub(super) fn new(groups: impl IntoIterator<Item = (HostPattern, Vec<Item<T>>)>) -> Self {
         let mut names = Vec::new();

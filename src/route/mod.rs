@@ -17,6 +17,7 @@ mod host;
 mod index;
 pub mod ip;
 mod method;
+mod overlay;
 mod params;
 mod pattern;
 mod prefixes;
@@ -24,7 +25,9 @@ mod radix;
 mod table;
 mod tree;
 
-use std::{collections::HashMap, error, fmt, mem, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, error, fmt, hash::Hash, mem, net::IpAddr, sync::Arc};
+
+use foldhash::HashSet;
 
 pub use params::Params;
 
@@ -32,6 +35,7 @@ use expr::{Expr, Vars};
 use host::{HOST_MAX, HostPattern, Hosts};
 use ip::IpMatcher;
 use method::Methods;
+use overlay::{Matched, Overlay};
 use pattern::Pattern;
 use tree::{Conditions, Item, Lookup, Rule, Shape, Tree};
 
@@ -115,21 +119,134 @@ impl fmt::Display for BuildError {
 impl error::Error for BuildError {}
 
 /// All routes, ready for look-ups from any number of threads. `T` is a number or the like: with
-/// very many routes it is what a look-up has to fetch.
+/// very many routes it is what a look-up has to fetch. Where all conditions leave a choice, the
+/// smaller `T` counts as defined earlier.
 #[derive(Debug)]
 pub struct Router<T> {
     mode: Mode,
-    hosts: Hosts<T>,
-    /// Routes without a host, or all of them where the host is only a condition.
-    any: Arc<Tree<T>>,
+    base: Arc<Trees<T>>,
+    over: Option<Box<Overlay<T>>>,
 }
 
-impl<T: Copy> Router<T> {
+/// Routes, filed by host and path.
+#[derive(Debug)]
+struct Trees<T> {
+    hosts: Hosts<T>,
+    /// Routes without a host, or all of them where the host is only a condition.
+    any: Tree<T>,
+}
+
+/// Changed routes, to be laid over others.
+#[derive(Debug)]
+pub struct Changes<T> {
+    /// The routes as they are now.
+    pub specs: Vec<RouteSpec<T>>,
+    /// Which of the older routes are not as they were, or not at all.
+    pub gone: HashSet<T>,
+    /// Of routes in `specs` that are defined where an older one was: which one.
+    pub places: foldhash::HashMap<T, T>,
+}
+
+impl<T: Copy + Eq + Hash + Ord> Router<T> {
     /// Builds the router. Disabled routes are left out.
     ///
     /// # Errors
     /// [`BuildError`] for the first path that [`check_uri`] refuses.
     pub fn build(
+        mode: Mode,
+        specs: impl IntoIterator<Item = RouteSpec<T>>,
+    ) -> Result<Self, BuildError> {
+        Ok(Self { mode, base: Arc::new(Trees::build(mode, specs)?), over: None })
+    }
+
+    /// A router that matches nothing.
+    #[must_use]
+    pub fn empty(mode: Mode) -> Self {
+        Self { mode, base: Arc::new(Trees::default()), over: None }
+    }
+
+    /// The routes that this router was built with, with `changes` over them; changes that were
+    /// laid over them before are forgotten. Takes as long as the changes are many.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn changed(&self, changes: Changes<T>) -> Result<Self, BuildError> {
+        let Changes { specs, gone, places } = changes;
+        let trees = Trees::build(self.mode, specs)?;
+        let over = Some(Box::new(Overlay { trees, gone, places }));
+        Ok(Self { mode: self.mode, base: Arc::clone(&self.base), over })
+    }
+
+    /// The mode the router was built for.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The first route that matches. `vars` is asked only for routes with an expression, `filter`
+    /// only for those with [`RouteSpec::filter_fun`], after all other conditions held. `params`
+    /// gets what the match captured; it is cleared first.
+    pub fn find(
+        &self,
+        query: &Query<'_>,
+        vars: &dyn Vars,
+        filter: &mut dyn FnMut(&T) -> bool,
+        params: &mut Params,
+    ) -> Option<&T> {
+        params.clear();
+        let mut room = [0; HOST_MAX];
+        let host = query.host.and_then(|host| host::normalise(host, &mut room));
+        let mut look = Lookup {
+            path: query.path,
+            host,
+            authority: query.host,
+            method: query.method,
+            method_bit: method::bit(query.method),
+            remote_addr: query.remote_addr,
+            vars,
+            filter,
+            gone: self.over.as_ref().map(|over| &over.gone),
+            error: None,
+        };
+        let found = match &self.over {
+            None => self.base.find(&mut look),
+            Some(over) => over.find(&self.base, &mut look),
+        };
+        params.set_error(look.error);
+        let (found, in_host) = found?;
+        match found.shape {
+            Shape::Exact => params.set_path(&[query.path]),
+            Shape::Star(prefix) => {
+                params.capture(pattern::REST_NAME, &query.path[prefix.len()..]);
+                params.set_path(&[prefix, b"*"]);
+            }
+            Shape::Pattern(at, pattern) => {
+                let (before, tail) = query.path.split_at(at);
+                pattern.capture(tail, params);
+                params.set_path(&[before, pattern.text()]);
+            }
+        }
+        let name = host.unwrap_or_default();
+        match (found.host, in_host) {
+            (Some(host), _) | (None, Some(Some(host))) => params.set_host(&host.shown(name)),
+            (None, Some(None)) => params.set_host(&[name]),
+            (None, None) => {}
+        }
+        Some(found.value)
+    }
+}
+
+impl<T> Default for Trees<T>
+where
+    T: Copy + Eq + Hash,
+{
+    fn default() -> Self {
+        Self { hosts: Hosts::new(Vec::new()), any: Tree::new(Vec::new()) }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Trees<T> {
+    fn build(
         mode: Mode,
         specs: impl IntoIterator<Item = RouteSpec<T>>,
     ) -> Result<Self, BuildError> {
@@ -161,71 +278,15 @@ impl<T: Copy> Router<T> {
                 groups[number].1.extend(items());
             }
         }
-        Ok(Self { mode, hosts: Hosts::new(groups), any: Arc::new(Tree::new(any)) })
+        Ok(Self { hosts: Hosts::new(groups), any: Tree::new(any) })
     }
 
-    /// A router that matches nothing.
-    #[must_use]
-    pub fn empty(mode: Mode) -> Self {
-        Self { mode, hosts: Hosts::new(Vec::new()), any: Arc::new(Tree::new(Vec::new())) }
-    }
-
-    /// The mode the router was built for.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// The first route that matches. `vars` is asked only for routes with an expression, `filter`
-    /// only for those with [`RouteSpec::filter_fun`], after all other conditions held. `params`
-    /// gets what the match captured; it is cleared first.
-    pub fn find(
-        &self,
-        query: &Query<'_>,
-        vars: &dyn Vars,
-        filter: &mut dyn FnMut(&T) -> bool,
-        params: &mut Params,
-    ) -> Option<&T> {
-        params.clear();
-        let mut room = [0; HOST_MAX];
-        let host = query.host.and_then(|host| host::normalise(host, &mut room));
-        let mut look = Lookup {
-            path: query.path,
-            host,
-            authority: query.host,
-            method: query.method,
-            method_bit: method::bit(query.method),
-            remote_addr: query.remote_addr,
-            vars,
-            filter,
-            error: None,
-        };
-        let in_host = self.hosts.find(&mut look);
-        let (found, in_host) = match in_host {
-            Some((found, wildcard)) => (Some(found), Some(wildcard)),
-            None => (self.any.find(&mut look), None),
-        };
-        params.set_error(look.error);
-        let found = found?;
-        match found.shape {
-            Shape::Exact => params.set_path(&[query.path]),
-            Shape::Star(prefix) => {
-                params.capture(pattern::REST_NAME, &query.path[prefix.len()..]);
-                params.set_path(&[prefix, b"*"]);
-            }
-            Shape::Pattern(at, pattern) => {
-                let (before, tail) = query.path.split_at(at);
-                pattern.capture(tail, params);
-                params.set_path(&[before, pattern.text()]);
-            }
+    /// The first route that matches.
+    fn find<'r>(&'r self, look: &mut Lookup<'_, T>) -> Option<Matched<'r, T>> {
+        match self.hosts.find(look) {
+            Some((found, wildcard)) => Some((found, Some(wildcard))),
+            None => self.any.find(look).map(|found| (found, None)),
         }
-        let name = host.unwrap_or_default();
-        match (found.host, in_host) {
-            (Some(host), _) | (None, Some(Some(host))) => params.set_host(&host.shown(name)),
-            (None, Some(None)) => params.set_host(&[name]),
-            (None, None) => {}
-        }
-        Some(found.value)
     }
 }
 

@@ -84,6 +84,17 @@ impl Pattern {
         Ok(Self { tail: tail.into(), kind })
     }
 
+    /// Bytes before the first wildcard.
+    pub(super) fn literal_len(&self) -> usize {
+        let params = match &self.kind {
+            Kind::Prefix => false,
+            Kind::Segments { params } => *params,
+            // Only a name makes a regular expression of a path.
+            Kind::Regex(_) => true,
+        };
+        prefix_len(&self.tail, params).unwrap_or(self.tail.len())
+    }
+
     /// This part of the pattern as configured.
     pub(super) fn text(&self) -> &[u8] {
         self.tail.as_bytes()

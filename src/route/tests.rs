@@ -443,6 +443,54 @@ proptest! {
         }
     }
 
+    /// Routes that were changed, taken out and added are found as if all had been built anew.
+    #[test]
+    fn changes_laid_over_agree_too(
+        specs in prop::collection::vec(any_spec(), 0..40).prop_map(numbered),
+        changes in prop::collection::vec((any::<bool>(), any_spec()), 40),
+        chosen in prop::collection::vec(0..4_u8, 40),
+        more in prop::collection::vec(any_spec(), 0..6),
+        queries in prop::collection::vec(
+            ("[ab]\\.x|a\\.b\\.x|b\\.b\\.x|c", "(/[ab]{0,2}){1,4}", "GET|PUT|BREW|FOO"),
+            8,
+        ),
+    ) {
+        let mut all = Vec::new();
+        let mut over = Changes { specs: vec![], gone: HashSet::default(), places: Default::default() };
+        for ((spec, (stays, change)), chosen) in specs.iter().zip(&changes).zip(chosen) {
+            if chosen > 0 {
+                all.push(copy(spec));
+                continue;
+            }
+            over.gone.insert(spec.value);
+            if *stays {
+                let value = 1000 + spec.value;
+                over.places.insert(value, spec.value);
+                over.specs.push(RouteSpec { value, ..copy(change) });
+                all.push(RouteSpec { value, ..copy(change) });
+            }
+        }
+        for (value, spec) in (2000..).zip(&more) {
+            over.specs.push(RouteSpec { value, ..copy(spec) });
+            all.push(RouteSpec { value, ..copy(spec) });
+        }
+        for mode in MODES {
+            let base = Router::build(mode, specs.iter().map(copy)).unwrap();
+            let changes = Changes {
+                specs: over.specs.iter().map(copy).collect(),
+                gone: over.gone.clone(),
+                places: over.places.clone(),
+            };
+            let router = base.changed(changes).unwrap();
+            let mut bench = Bench { router, params: Params::default() };
+            for (host, path, method) in &queries {
+                let query = Query { method: method.as_bytes(), ..get(host, path) };
+                prop_assert_eq!(bench.find(&query), linear(mode, &all, &query),
+                    "{:?} {} {}{}: {:?} over {:?}", mode, method, host, path, over.specs, specs);
+            }
+        }
+    }
+
     #[test]
     fn no_input_panics(
         host in prop::collection::vec(any::<u8>(), 0..12),

@@ -7,9 +7,12 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::Arc,
 };
+
+use foldhash::HashSet;
 
 use super::{
     expr::{EvalError, Expr, Vars},
@@ -70,6 +73,8 @@ pub(super) struct Lookup<'q, T> {
     pub(super) remote_addr: Option<IpAddr>,
     pub(super) vars: &'q dyn Vars,
     pub(super) filter: &'q mut dyn FnMut(&T) -> bool,
+    /// Routes that do not serve any more, where newer ones are laid over these.
+    pub(super) gone: Option<&'q HashSet<T>>,
     pub(super) error: Option<EvalError>,
 }
 
@@ -79,6 +84,7 @@ pub(super) struct Found<'r, T> {
     pub(super) shape: Shape<'r>,
     /// The host pattern, where hosts are a condition.
     pub(super) host: Option<&'r HostPattern>,
+    pub(super) priority: i64,
 }
 
 /// What kind of path matched.
@@ -104,6 +110,8 @@ pub(super) struct Tree<T> {
     rules: Box<[Arc<Rule>]>,
     /// All that the routes have, each once.
     patterns: Box<[Arc<Pattern>]>,
+    /// Of each of `routes`; empty if all are 0. Nothing but a comparison with another tree asks.
+    priorities: Box<[i64]>,
 }
 
 /// Routes that share a path, in one number: where they begin in [`Tree::routes`] and how many
@@ -188,6 +196,7 @@ pub(super) struct Lone<T> {
     /// Whether the pattern is the literal with a bare `*` behind it.
     star: bool,
     literal_len: u8,
+    priority: i64,
     /// The exact path, or the literal prefix of the pattern.
     literal: [u8; LITERAL_MAX],
 }
@@ -195,7 +204,7 @@ pub(super) struct Lone<T> {
 /// A longer literal makes a [`Tree`].
 const LITERAL_MAX: usize = 26;
 
-impl<T: Copy> Lone<T> {
+impl<T: Copy + Eq + Hash> Lone<T> {
     /// The only one of `items`, if there is just one and it is short enough.
     pub(super) fn new(items: &[Item<T>]) -> Option<Self> {
         let [item] = items else { return None };
@@ -206,7 +215,8 @@ impl<T: Copy> Lone<T> {
         let star = item.wild.as_ref().is_some_and(|(_, pattern)| pattern.is_star());
         let (value, rule) = (item.value, Arc::clone(&item.rule));
         let pattern = item.wild.as_ref().map(|(_, pattern)| Arc::clone(pattern));
-        Some(Self { value, open: rule.is_open(), rule, pattern, star, literal_len, literal })
+        let (priority, open) = (item.priority, rule.is_open());
+        Some(Self { value, rule, pattern, open, star, literal_len, priority, literal })
     }
 
     /// The route, if it matches.
@@ -221,11 +231,11 @@ impl<T: Copy> Lone<T> {
             _ => return None,
         };
         let rule = (!self.open).then_some(&*self.rule);
-        admit(look, shape, &self.value, rule)
+        admit(look, Found { value: &self.value, shape, host: None, priority: self.priority }, rule)
     }
 }
 
-impl<T: Copy> Tree<T> {
+impl<T: Copy + Eq + Hash> Tree<T> {
     /// Files `items`, which come in the order of definition.
     pub(super) fn new(mut items: Vec<Item<T>>) -> Self {
         items.sort_by(Item::compare);
@@ -252,6 +262,8 @@ impl<T: Copy> Tree<T> {
             }
         }
         let exact = Table::new(exact);
+        let plain = items.iter().all(|item| item.priority == 0);
+        let priorities = items.iter().map(|item| item.priority).filter(|_| !plain).collect();
         Self {
             exact,
             prefixes: Prefixes::new(&prefixes),
@@ -259,6 +271,7 @@ impl<T: Copy> Tree<T> {
             routes,
             rules: items.into_iter().map(|item| item.rule).collect(),
             patterns,
+            priorities,
         }
     }
 
@@ -310,7 +323,8 @@ impl<T: Copy> Tree<T> {
             Some(number) => pattern_shape(&self.patterns[number], tail, look)?,
         };
         let rule = if mark.is_open() { None } else { Some(&*self.rules[at]) };
-        admit(look, shape, value, rule)
+        let priority = self.priorities.get(at).copied().unwrap_or(0);
+        admit(look, Found { value, shape, host: None, priority }, rule)
     }
 }
 
@@ -325,13 +339,15 @@ fn pattern_shape<'r, T>(
 }
 
 /// Checks all but the path; `rule` is `None` if there is no condition.
-fn admit<'r, T>(
+fn admit<'r, T: Eq + Hash>(
     look: &mut Lookup<'_, T>,
-    shape: Shape<'r>,
-    value: &'r T,
+    found: Found<'r, T>,
     rule: Option<&'r Rule>,
 ) -> Option<Found<'r, T>> {
-    let Some(rule) = rule else { return Some(Found { value, shape, host: None }) };
+    if look.gone.is_some_and(|gone| gone.contains(found.value)) {
+        return None;
+    }
+    let Some(rule) = rule else { return Some(found) };
     if !rule.methods.contains(look.method_bit, look.method) {
         return None;
     }
@@ -339,10 +355,10 @@ fn admit<'r, T>(
         Some(more) => more.admit(look)?,
         None => None,
     };
-    if rule.filter_fun && !(look.filter)(value) {
+    if rule.filter_fun && !(look.filter)(found.value) {
         return None;
     }
-    Some(Found { value, shape, host })
+    Some(Found { host, ..found })
 }
 
 /// The patterns of a tree while it is built, and where each of them is.

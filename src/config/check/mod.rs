@@ -12,17 +12,21 @@ use std::{
 
 use serde_json::Value;
 
+mod object;
+mod some;
+
+use object::Object;
+pub use some::{ObjectChange, apply_changes};
+
 use super::{
-    consumer::{self, Consumer},
+    consumer,
     item::{Collection, Fingerprint, Item, fingerprint},
-    plugin::{Kept, Owner, PluginConf, PluginSet},
+    plugin::{Kept, Owner, PluginConf},
     raw::{Kind, RawDocument, RawItem},
     resource_schema,
-    route::Route,
     schema::{CheckOptions, Schema},
-    service::Service,
     snapshot::{Notice, Refusal, Snapshot},
-    upstream::{self, Upstream},
+    upstream,
 };
 
 /// Which of a plugin's schemas a configuration must fit.
@@ -117,6 +121,8 @@ pub struct Applied {
     pub notices: Vec<Notice>,
     /// About the document.
     pub warnings: Vec<String>,
+    /// The objects that were looked at, if not all of them.
+    pub touched: Option<Vec<(Kind, String)>>,
 }
 
 /// Checks `document` and lays it over `prev`: the result holds exactly its objects.
@@ -126,14 +132,7 @@ pub fn apply(
     checker: &mut dyn PluginChecker,
     recheck: Recheck,
 ) -> Applied {
-    let mut run = Run {
-        checker,
-        recheck,
-        revision: prev.version + 1,
-        memo: HashMap::new(),
-        refusals: Vec::new(),
-        notices: Vec::new(),
-    };
+    let mut run = Run::new(prev, checker, recheck);
     for (kind, id, reason, line) in std::mem::take(&mut document.broken) {
         run.refusals.push(Refusal { kind, id, line, reason, kept: false });
     }
@@ -172,25 +171,8 @@ pub fn apply(
     if Kind::ALL.into_iter().any(|kind| next.kind_version(kind) != prev.kind_version(kind)) {
         next.version = run.revision;
     }
-    Applied { snapshot: next, notices: run.notices, warnings: document.warnings }
-}
-
-type Plugins = Vec<Arc<PluginConf>>;
-
-/// A typed object, made of a checked value.
-trait Object: Sized {
-    /// `value` may still be normalised; it is stored afterwards.
-    fn read(
-        id: &str,
-        value: &mut Value,
-        with: Plugins,
-        prev: Option<&Self>,
-    ) -> Result<Self, String>;
-
-    /// The plugins of an earlier version, to keep what did not change.
-    fn plugins(&self) -> &[Arc<PluginConf>] {
-        &[]
-    }
+    let warnings = document.warnings;
+    Applied { snapshot: next, notices: run.notices, warnings, touched: None }
 }
 
 struct Run<'c> {
@@ -214,14 +196,8 @@ impl Run<'_> {
         let mut items = Vec::with_capacity(raws.len());
         for raw in raws {
             let before = prev.get(&raw.id);
-            if self.recheck == Recheck::Changed
-                && let Some(before) = before.filter(|before| unchanged(before, &raw))
-            {
-                items.push(Arc::clone(before));
-                continue;
-            }
             let (id, line) = (raw.id.clone(), raw.line);
-            match self.item(kind, raw, before) {
+            match self.one(kind, raw, before) {
                 Ok(item) => items.push(item),
                 Err(reason) => {
                     let kept = before.is_some();
@@ -231,6 +207,22 @@ impl Run<'_> {
             }
         }
         prev.updated(items)
+    }
+
+    /// The object of `raw`; the one from `before` if it is no different.
+    fn one<T: Object>(
+        &mut self,
+        kind: Kind,
+        raw: RawItem,
+        before: Option<&Arc<Item<T>>>,
+    ) -> Result<Arc<Item<T>>, String> {
+        let same = before.filter(|before| unchanged(before, &raw));
+        if self.recheck == Recheck::Changed
+            && let Some(before) = same
+        {
+            return Ok(Arc::clone(before));
+        }
+        self.item(kind, raw, before)
     }
 
     fn item<T: Object>(
@@ -444,91 +436,5 @@ fn check_schema(kind: Kind, id: &str, value: &mut Value) -> Result<(), String> {
     }
 }
 
-fn lower_hosts(value: &mut Value) {
-    if let Some(Value::String(host)) = value.get_mut("host") {
-        host.make_ascii_lowercase();
-    }
-    for host in value.get_mut("hosts").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Value::String(host) = host {
-            host.make_ascii_lowercase();
-        }
-    }
-}
-
-fn own_upstream(
-    value: &Value,
-    before: Option<&Arc<Upstream>>,
-) -> Result<Option<Arc<Upstream>>, String> {
-    let upstream = value.get("upstream").filter(|upstream| upstream.is_object());
-    upstream.map(|upstream| Upstream::read(upstream, before)).transpose()
-}
-
-impl Object for Route {
-    fn read(
-        _: &str,
-        value: &mut Value,
-        with: Plugins,
-        prev: Option<&Self>,
-    ) -> Result<Self, String> {
-        lower_hosts(value);
-        let upstream = own_upstream(value, prev.and_then(|prev| prev.upstream.as_ref()))?;
-        Ok(Route::read(value, with, upstream))
-    }
-
-    fn plugins(&self) -> &[Arc<PluginConf>] {
-        &self.plugins
-    }
-}
-
-impl Object for Service {
-    fn read(
-        _: &str,
-        value: &mut Value,
-        with: Plugins,
-        prev: Option<&Self>,
-    ) -> Result<Self, String> {
-        lower_hosts(value);
-        let upstream = own_upstream(value, prev.and_then(|prev| prev.upstream.as_ref()))?;
-        Ok(Service::read(value, with, upstream))
-    }
-
-    fn plugins(&self) -> &[Arc<PluginConf>] {
-        &self.plugins
-    }
-}
-
-impl Object for Arc<Upstream> {
-    fn read(_: &str, value: &mut Value, _: Plugins, prev: Option<&Self>) -> Result<Self, String> {
-        Upstream::read(value, prev)
-    }
-}
-
-impl Object for Consumer {
-    fn read(id: &str, value: &mut Value, with: Plugins, _: Option<&Self>) -> Result<Self, String> {
-        Ok(Consumer::read(id, value, with))
-    }
-
-    fn plugins(&self) -> &[Arc<PluginConf>] {
-        &self.plugins
-    }
-}
-
-impl Object for PluginSet {
-    fn read(_: &str, _: &mut Value, with: Plugins, _: Option<&Self>) -> Result<Self, String> {
-        Ok(PluginSet { plugins: with })
-    }
-
-    fn plugins(&self) -> &[Arc<PluginConf>] {
-        &self.plugins
-    }
-}
-
-impl Object for Kept {
-    fn read(_: &str, _: &mut Value, _: Plugins, _: Option<&Self>) -> Result<Self, String> {
-        Ok(Kept)
-    }
-}
-
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

@@ -1,7 +1,9 @@
 //! Tests of [`super`].
 
 use super::*;
-use crate::config::{local::Format, source::file, testing::Names, yaml::DocumentLimits};
+use crate::config::{
+    local::Format, route::Route, source::file, testing::Names, yaml::DocumentLimits,
+};
 use serde_json::json;
 use std::time::Instant;
 
