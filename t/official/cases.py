@@ -466,6 +466,153 @@ def referer_restriction(t):
     t.status_is(t.get("/referer-restriction/x", {"Referer": "http://evil.org"}), 403, "another")
 
 
+class SafeLine:
+    """The detection service that cases talk about: what it is to answer, and what it was shown."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def say(self, line):
+        with socket.create_connection(("127.0.0.1", self.port), 10) as conn:
+            conn.sendall(line + b"\n")
+            with conn.makefile("rb") as answers:
+                return answers.readline()
+
+    def answers(self, data):
+        """To the message that comes then."""
+        self.say(b"next " + data.hex().encode())
+
+    def silent(self):
+        self.say(b"silent")
+
+    def seen(self):
+        """The messages since this was asked last."""
+        return json.loads(self.say(b"seen"))
+
+
+def safeline_routes(t):
+    """More routes of chaitin-waf: each has a mode, settings or conditions of its own."""
+    confs = {"watch": {"mode": "monitor", "config": {"read_timeout": 1000}},
+             "default": {}, "off": {"mode": "off"},
+             "some": {"mode": "block", "match": [{"vars": [["http_waf", "==", "true"]]}]},
+             "short": {"mode": "block", "config": {"read_timeout": 1000, "req_body_size": 1,
+                                                   "real_client_ip": False},
+                       "append_waf_debug_header": True},
+             "hidden": {"mode": "block", "append_waf_resp_header": False}}
+    return {"plugin_metadata": [{"id": "chaitin-waf", "mode": "block", "nodes": [
+        {"host": "127.0.0.1", "port": t.t1k}]}], "routes": [
+            {"uri": "/chaitin-waf-%s/*" % name, "plugins": {"chaitin-waf": conf}}
+            for name, conf in confs.items()]}
+
+
+EVENT = "b3c6ce574dc24f09a01f634a39dca83b"
+BLOCKED = ('{"code": 403, "success":false, "message": "blocked by Chaitin SafeLine Web Application '
+           'Firewall", "event_id": "%s"}\n' % EVENT)
+WAF = "x-apisix-chaitin-waf"
+
+
+@case("chaitin-waf", {"mode": "block"}, other=safeline_routes,
+      logs=("request rejected by chaitin-waf, event_id: " + EVENT,))
+def chaitin_waf(t):
+    waf = SafeLine(t.t1k)
+    waf.seen()
+    answer = t.get("/chaitin-waf/x?a=1", {"X-Mine": "mine"})
+    t.status_is(answer, 200, "a good one passes")
+    t.that([answer.fields.get(WAF + part) for part in ("", "-status", "-action", "-error")]
+           == ["yes", "200", "pass", None] and WAF + "-time" in answer.fields,
+           "and the client learns it", answer)
+    seen = waf.seen()
+    t.that(len(seen) == 1 and seen[0]["version"] == "Proto:2\n" and seen[0]["body"] is None
+           and seen[0]["tags"] == [0x41, 0x20, 0x83], "the service is shown it", seen)
+    t.that(seen[0]["head"].startswith("GET /chaitin-waf/x?a=1 HTTP/1.1\r\n")
+           and "\r\nX-Mine: mine\r\n" in seen[0]["head"], "as it came", seen)
+    extra = dict(pair for pair in seen[0]["extra"] if len(pair) == 2)
+    t.that([extra[name] for name in ("RemoteAddr", "LocalAddr", "LocalPort", "Scheme")]
+           == ["127.0.0.1", "127.0.0.1", str(t.port), "http"], "with where it came from", extra)
+    answer = t.get("/chaitin-waf/x?a=attack")
+    t.that(answer.status == 403 and answer.text == BLOCKED, "a bad one is refused", answer)
+    t.that([answer.fields.get(WAF + part) for part in ("", "-status", "-action")]
+           == ["yes", "403", "reject"], "and the client learns it", answer)
+    t.that(answer.fields.get("set-cookie") == "sl-session=abc; Path=/"
+           and answer.fields.get("x-safe") == "line", "and gets the service's cookie", answer)
+    t.status_is(t.post("/chaitin-waf/x", "an attack"), 403, "also by its body")
+    t.status_is(t.get("/chaitin-waf-default/x?a=attack"), 403, "the mode of all routes counts")
+    answer = t.get("/chaitin-waf-hidden/x?a=attack")
+    t.that(answer.status == 403 and WAF not in answer.fields, "the client need not learn it",
+           answer)
+    t.status_is(t.get("/chaitin-waf-some/x?a=attack", {"waf": "true"}), 403, "of some requests")
+    waf.seen()
+    answer = t.get("/chaitin-waf-some/x?a=attack")
+    t.that(answer.status == 200 and answer.fields[WAF] == "no", "not of others", answer)
+    answer = t.get("/chaitin-waf-off/x?a=attack")
+    t.that(answer.status == 200 and answer.fields[WAF] == "off", "nor if it is off", answer)
+    t.that(not waf.seen(), "the service is not asked then")
+
+
+@case("chaitin-waf", {"mode": "block"})
+def chaitin_waf_bodies(t):
+    waf, path = SafeLine(t.t1k), "/chaitin-waf-bodies/x"
+    for size in (1, 100, 70000, 1024 * 1024, 3 * 1024 * 1024):
+        waf.seen()
+        text = "0123456789" * (size // 10) + "x" * (size % 10)
+        t.status_is(t.post(path, text), 200, "%d bytes pass" % size)
+        body = waf.seen()[0]["body"]
+        t.that(body == text[:1024 * 1024], "the service is shown the first 1024 kilobytes",
+               len(body or ""))
+    t.status_is(t.post("/chaitin-waf-short/x", "y" * 2000), 200, "or less")
+    t.that(waf.seen()[0]["body"] == "y" * 1024, "of it")
+    answer = t.ask(t.port, path, "POST", iter([b"in ", b"chunks"]))
+    t.that(answer.status == 200 and waf.seen()[0]["body"] == "in chunks", "of chunks too", answer)
+    curl = ["curl", "-s", "--max-time", "20", "--http2-prior-knowledge", "-H", "X-Mine: mine",
+            "http://127.0.0.1:%d%s?b=2" % (t.http2, path)]
+    for more, body in ((["-d", "of HTTP/2"], "of HTTP/2"),
+                       (["-T", "-", "-X", "POST"], "of no announced length"), ([], None)):
+        done = subprocess.run(curl + more, input=(body or "").encode(), check=False,
+                              capture_output=True)
+        seen = waf.seen()
+        t.that(done.returncode == 0 and len(seen) == 1 and seen[0]["body"] == body
+               and seen[0]["head"].startswith(("GET" if body is None else "POST")
+                                              + " %s?b=2 HTTP/2.0\r\n" % path)
+               and "\r\nx-mine: mine\r\n" in seen[0]["head"].lower(), "and of HTTP/2",
+               (done, seen))
+    for _ in range(20):
+        t.get(path)
+    t.that(len({one["connection"] for one in waf.seen()}) == 1, "on one connection")
+
+
+@case("chaitin-waf", {"mode": "block"}, logs=("chaitin-waf monitor mode: ",))
+def chaitin_waf_watch(t):
+    waf, watch, short = SafeLine(t.t1k), "/chaitin-waf-watch/x", "/chaitin-waf-short/x"
+    answer = t.get(watch + "?a=attack")
+    t.that(answer.status == 200 and answer.fields[WAF + "-action"] == "reject"
+           and answer.fields[WAF + "-status"] == "403" and "set-cookie" not in answer.fields,
+           "who only watches lets it pass", answer)
+    # What a service may answer that is no answer; its connection is not used again.
+    for data, error in ((b"\1\1\0\0\0.", "first packet is not MASK_FIRST from t1k server %s"),
+                        (b"", "failed to receive info packet from t1k server %s: closed"),
+                        (b"A\1\0\0\0.A", "failed to receive info packet from t1k server %s: timeout"),
+                        (b"A\5\0\0\0.", "failed to receive payload from t1k server %s: timeout"),
+                        (b"A\0\0\0\x7f", "failed to receive payload from t1k server %s: too large"),
+                        (b"A\xff\xff\xff\xff.", "failed to receive payload from t1k server %s: too large"),
+                        (None, "failed to receive info packet from t1k server %s: timeout")):
+        for path, status in ((short, 500), (watch, 200)):
+            waf.silent() if data is None else waf.answers(data)
+            answer = t.get(path)
+            found = answer.fields.get(WAF + "-error"), answer.fields.get(WAF)
+            t.that(answer.status == status
+                   and found[0] in (error % ("127.0.0.1:%d" % t.t1k), *[None] * (path == watch))
+                   and found[1] == ("timeout" if "timeout" in error else "waf-err"),
+                   "%r: %d" % (data, status), answer)
+    t.status_is(t.get(short), 200, "all is well again")
+    waf.answers(b"A\1\0\0\0?\x02\2\0\0\0no\xa4\x16\0\0\0<!-- event_id: abc -->")
+    t.that(t.get(watch).fields[WAF + "-status"] == "no", "a status that is none")
+    # Whatever the service wants the client to get: no line ends within a field.
+    evil = b"X-A:1\rX-B:2\n: none\nno field\n\nX C:3\nX-D:\x00\x01\nX-E:5"
+    waf.answers(b"A\1\0\0\0.\xa3" + struct.pack("<I", len(evil)) + evil)
+    answer = t.get(short)
+    t.that(answer.status == 200 and answer.fields.get("x-e") == "5", "fields of any kind", answer)
+
+
 @case("uri-blocker", {"block_rules": ["root.exe"]})
 def uri_blocker(t):
     t.status_is(t.get("/uri-blocker/x"), 200, "a path")

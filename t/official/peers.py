@@ -29,6 +29,7 @@ http {{
     uwsgi_temp_path temp/4; scgi_temp_path temp/5;
     default_type text/plain;
     keepalive_requests 1000000;
+    client_max_body_size 8m;
     lua_package_path ";;";
     server {{
         listen 127.0.0.1:{port};

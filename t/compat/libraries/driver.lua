@@ -198,11 +198,14 @@ end
 
 
 --- Takes the request's connection for a WebSocket and sends back each frame that comes, or does
--- what it asks for.
--- @tparam table args `side`, as for `run`; `timeout` in milliseconds, `longest` in bytes; `tell`, a
+-- what it asks for; or runs a text of Lua in a request of its own.
+-- @tparam table args `lua`, that text; or `side`, as for `run`; `timeout` in milliseconds, `longest` in bytes; `tell`, a
 --   key of the dict "compat" that gets why it ended
 -- @treturn string|nil why the request is no upgrade
 function _M.echo(args)
+    if args.lua then
+        return assert(loadstring(args.lua))(args)
+    end
     local name = args.side == "ours" and "resty.websocket.server" or "nginx.websocket.server"
     local ws, err = require(name):new({
         timeout = tonumber(args.timeout) or 5000, max_payload_len = tonumber(args.longest) or 100000,

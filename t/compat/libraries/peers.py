@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Servers that the cases talk to: `peers.py KIND PORT`, where KIND is one of the table below."""
+"""Servers that the cases talk to: `peers.py KIND PORT [PATH]`, where KIND is one of the table below
+and PATH the file of a socket to listen on as well."""
 
 import asyncio
 import base64
@@ -9,6 +10,7 @@ import json
 import socketserver
 import struct
 import sys
+import threading
 import urllib.parse
 import zlib
 
@@ -248,6 +250,66 @@ class Kafka(socketserver.StreamRequestHandler):
             self.wfile.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
 
 
+class T1k(socketserver.StreamRequestHandler):
+    """SafeLine's detection service: what has "attack" in its head or body is to be blocked.
+
+    A line instead of a message is for the tests: `next HEX` says what to answer to the message that
+    comes then, `silent` not to answer; `seen` tells which messages came, `path` which socket of a
+    file it listens on as well.
+    """
+
+    seen, plans, connections = [], [], 0
+    PASS = ((0x41, b"."), (0xa5, b'{"event_id":"1e902e84bf5a4ead8f7760a0fe2c7719"}'))
+    BLOCK = ((0x41, b"?"), (0x02, b"403"), (0x25, b'{"request_hit_whitelist":false}'),
+             (0x23, b"Set-Cookie:sl-session=abc; Path=/\nX-Safe: line\n"),
+             (0xa4, b"<!-- event_id: b3c6ce574dc24f09a01f634a39dca83b -->"))
+
+    @staticmethod
+    def message(parts):
+        return b"".join(bytes([tag]) + struct.pack("<I", len(data)) + data for tag, data in parts)
+
+    def handle(self):
+        T1k.connections += 1
+        number = T1k.connections
+        while first := self.rfile.read(1):
+            if first in b"nsp":
+                self.told((first + self.rfile.readline()).decode().split())
+            elif not self.asked(first, number):
+                return
+
+    def told(self, words):
+        if words[0] == "seen":
+            seen, T1k.seen = T1k.seen, []
+            self.wfile.write(json.dumps(seen).encode() + b"\n")
+        elif words[0] == "path":
+            self.wfile.write(sys.argv[3].encode() + b"\n")
+        else:
+            T1k.plans.append(None if words[0] == "silent" else bytes.fromhex("".join(words[1:])))
+            self.wfile.write(b"ok\n")
+
+    def asked(self, first, number):
+        parts, tags = {}, []
+        while True:
+            size, = struct.unpack("<I", self.rfile.read(4))
+            tags.append(first[0])
+            parts[first[0] & 0x3f] = self.rfile.read(size).decode("latin-1")
+            if first[0] & 0x80:
+                break
+            first = self.rfile.read(1)
+        T1k.seen.append({"tags": tags, "connection": number, "head": parts[1],
+                         "body": parts.get(2), "version": parts[0x20],
+                         "extra": [line.split(":", 1) for line in parts[3].split("\n")]})
+        if T1k.plans:
+            answer = T1k.plans.pop(0)
+            if answer is None:
+                return self.rfile.read(1)
+            self.wfile.write(answer)
+            return answer
+        bad = "attack" in parts[1] or "attack" in parts.get(2, "")
+        self.wfile.write(self.message(self.BLOCK if bad else self.PASS))
+        return True
+
+
 class Server(socketserver.ThreadingTCPServer):
     """A thread for each client."""
 
@@ -255,8 +317,16 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
+class PathServer(socketserver.ThreadingUnixStreamServer):
+    """A thread for each client of a file's socket."""
+
+    daemon_threads = True
+
+
 if __name__ == "__main__":
     handler = {"websocket": WebSocket, "websocket-client": WebSocketClient, "kafka": Kafka,
-               "health": Health, "oidc": Oidc, "ldap": Ldap}[sys.argv[1]]
+               "health": Health, "oidc": Oidc, "ldap": Ldap, "t1k": T1k}[sys.argv[1]]
+    if len(sys.argv) > 3:
+        threading.Thread(target=PathServer(sys.argv[3], handler).serve_forever, daemon=True).start()
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
         server.serve_forever()
