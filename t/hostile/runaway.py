@@ -130,6 +130,20 @@ function kinds.pattern_recursion()
     error("patterns came back")
 end
 
+-- A debugger's hook, and a loop under it; what it was is told to the next request.
+local function debugger() end
+
+function kinds.hooked_loop()
+    debug.sethook(debugger, "", 1000000)
+    spin(-1)
+end
+
+function kinds.hooked_still()
+    local found, mask, count = debug.gethook()
+    debug.sethook()
+    assert(found == debugger and mask == "" and count == 1000000, "the hook was lost")
+end
+
 function kinds.error() error("on purpose") end
 function kinds.error_nil() error(nil) end
 function kinds.error_table() error({ code = 1 }) end
@@ -259,7 +273,7 @@ class Test:
         self.cases += [("access", kind) for kind in IN_ACCESS]
         self.cases += [(phase, kind) for phase in ("filter_func", "filter_func_load", "pre_function")
                        for kind in INLINE]
-        self.routes = self.cases
+        self.routes = self.cases + [("access", "hooked_loop"), ("access", "hooked_still")]
         self.cases = [case for case in self.cases if args.only in "-".join(case)]
         plugins = {"runaway": PLUGIN, "late": LATE % "return"}
         moongate = "  watchdog: {budget: %dms}\n  reload: {rollback_on_error: false}" % (self.budget * 1000)
@@ -282,6 +296,11 @@ class Test:
                 self.report.check("the process survived %s in %s" % (kind, phase), False,
                                   self.gateway.output()[-300:])
                 return self.finish()
+        if self.args.only in "access-hooked_loop":
+            await self.one("access", "hooked_loop")
+            answer = await lib.ask(self.base, lib.get("/access-hooked_still"))
+            self.report.check("a debugger's hook is back after that", answer and answer.status == 200,
+                              " ".join(self.gateway.log().split())[-300:])
         for kind, code in INITS.items():
             if self.args.only in "init-" + kind:
                 await self.init(kind, code)

@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import hmac
 import json
+import os
 import re
 import socket
 import struct
@@ -588,13 +589,14 @@ def chaitin_waf_watch(t):
            and answer.fields[WAF + "-status"] == "403" and "set-cookie" not in answer.fields,
            "who only watches lets it pass", answer)
     # What a service may answer that is no answer; its connection is not used again.
+    info, data_of = "failed to receive info packet from", "failed to receive payload from"
     for data, error in ((b"\1\1\0\0\0.", "first packet is not MASK_FIRST from t1k server %s"),
-                        (b"", "failed to receive info packet from t1k server %s: closed"),
-                        (b"A\1\0\0\0.A", "failed to receive info packet from t1k server %s: timeout"),
-                        (b"A\5\0\0\0.", "failed to receive payload from t1k server %s: timeout"),
-                        (b"A\0\0\0\x7f", "failed to receive payload from t1k server %s: too large"),
-                        (b"A\xff\xff\xff\xff.", "failed to receive payload from t1k server %s: too large"),
-                        (None, "failed to receive info packet from t1k server %s: timeout")):
+                        (b"", info + " t1k server %s: closed"),
+                        (b"A\1\0\0\0.A", info + " t1k server %s: timeout"),
+                        (b"A\5\0\0\0.", data_of + " t1k server %s: timeout"),
+                        (b"A\0\0\0\x7f", data_of + " t1k server %s: too large"),
+                        (b"A\xff\xff\xff\xff.", data_of + " t1k server %s: too large"),
+                        (None, info + " t1k server %s: timeout")):
         for path, status in ((short, 500), (watch, 200)):
             waf.silent() if data is None else waf.answers(data)
             answer = t.get(path)
@@ -1148,6 +1150,96 @@ def prometheus(t):
     total = re.search(r"^apisix_http_requests_total (\d+)$",
                       t.get("/apisix/prometheus/metrics").text, re.MULTILINE)
     t.that(total and int(total[1]) > 0, "requests are counted", total)
+
+
+# --------------------------------------------------------------------------- breakpoints
+
+class Hooks:
+    """The hooks file of inspect."""
+
+    def __init__(self, t):
+        self.path, self.log, self.turns = t.work + "/hooks.lua", t.log, 0
+        self.until = t.until
+
+    def write(self, text):
+        """Makes it anew, and waits until the gateway has read it; whether it did."""
+        self.turns += 1
+        mark = "turn%d" % self.turns
+        with open(self.path + ".new", "w", encoding="utf-8") as out:
+            out.write('ngx.log(ngx.WARN, "hooks %s")\nlocal dbg = require("apisix.inspect.dbg")\n'
+                      % mark + text)
+        os.replace(self.path + ".new", self.path)
+        return self.until(lambda: re.search("hooks %s(.*\n)*.*set hooks: err: " % mark, self.log()))
+
+    def told(self, pattern):
+        """All that the log has of this, as soon as it has any."""
+        return self.until(lambda: re.findall(pattern, self.log()))
+
+
+def line_of(t, plugin, text):
+    """The number of the line of an official plugin that has this text."""
+    lines = text_of("%s/apisix/plugins/%s.lua" % (t.top, plugin)).split("\n")
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+@case("inspect", None, more=("echo",), other=lambda t: {
+    "plugin_attr": {"inspect": {"delay": 0.2, "hooks_file": t.work + "/hooks.lua"}},
+    "routes": [{"uri": "/inspect/*", "plugins": {"echo": {"before_body": "b"}}}]},
+      logs=("hooks turn", "set hooks: err: ", "inspect: ", "seen ", "stack traceback"))
+def inspect(t):
+    hooks, line = Hooks(t), line_of(t, "echo", "if conf.body or conf.before_body")
+
+    def hook(name, body, func="nil"):
+        return ('dbg.set_hook("%s", %d, %s, function(info) %s end)\n' % (name, line, func, body))
+    see = ('ngx.log(ngx.WARN, "seen %s ", dbg.getname(info.finfo), " ", '
+           'info.vals.conf.before_body, " ", type(info.uv.core or info.uv.ngx), " ", ngx.var.uri)')
+    t.that(t.get("/inspect/0").text.startswith("bGET"), "without the file all is as it is")
+    t.that(hooks.write(hook("plugins/echo.lua", see % "once" + " return true")), "it is read")
+    t.that(('set hooks: err: nil, hooks: ["plugins\\/echo.lua#%d"]' % line) in t.log()
+           or ('set hooks: err: nil, hooks: ["plugins/echo.lua#%d"]' % line) in t.log(),
+           "and told", t.log()[-500:])
+    for number in range(3):
+        t.that(t.get("/inspect/%d" % number).text.startswith("bGET"), "requests go on")
+    seen = hooks.told("seen once .*")
+    first = r"seen once \S+plugins/echo\.lua:%d (\(\S+\) )?b table /inspect/0" % line
+    t.that(len(seen) == 1 and re.match(first, seen[0]), "the first request is seen", seen)
+    t.that(hooks.told(r"inspect: remove hook: plugins/echo\.lua#%d" % line)
+           and hooks.told("inspect: all hooks removed"), "and the hook goes")
+    t.that(hooks.write(hook("echo.lua", see % "twice" + " return count()",
+                            'require("apisix.plugins.echo").header_filter').replace(
+                                "dbg.set", "local n = 0 local function count() n = n + 1 "
+                                "return n == 2 end dbg.set")), "a changed file is read")
+    for number in range(4):
+        t.get("/inspect/%d" % number)
+    seen = hooks.told("seen twice .*(?:\n.*)*seen twice .*")
+    t.that(len(re.findall("seen twice", t.log())) == 2, "a hook stays until it says so", seen)
+    t.that(hooks.write(hook("echo.lua", 'error("seen wrong")') + hook(
+        "echo.lua", see % "beside" + " return false")), "a filter that fails")
+    t.status_is(t.get("/inspect/0"), 200, "does no harm")
+    t.status_is(t.get("/inspect/1"), 200, "to any")
+    t.that(hooks.told("inspect: pcall filter_func:.*seen wrong") and len(re.findall(
+        "pcall filter_func", t.log())) == 1, "and goes")
+    t.that(len(hooks.told("seen beside")) == 2, "its neighbour stays")
+    t.that(hooks.write("local function") is None and hooks.told("set hooks: err: .*hooks.lua:3: .*"
+                                                                'hooks: (\\[\\]|\\{\\})'),
+           "a file that is no Lua sets none", t.log()[-500:])
+    t.that(hooks.write(hook("echo.lua", see % "before" + " return false") + 'error("seen late")'),
+           "an error in the file")
+    t.get("/inspect/0")
+    t.that(hooks.told("seen before"), "leaves what stands before it")
+    # A link to a file counts as the file; its end ends all.
+    os.replace(hooks.path, hooks.path + ".real")
+    with open(hooks.path + ".real", "w", encoding="utf-8") as out:
+        out.write('local dbg = require("apisix.inspect.dbg")\n' + hook(
+            "echo.lua", see % "linked" + " return false"))
+    os.symlink(hooks.path + ".real", hooks.path)
+    t.that(t.until(lambda: t.get("/inspect/0") and "seen linked" in t.log()), "a link")
+    os.unlink(hooks.path)
+    time.sleep(1)
+    before = t.log().count("seen linked")
+    t.that(all(t.get("/inspect/1").text.startswith("bGET") for _ in range(20)), "all is as before")
+    time.sleep(0.3)
+    t.that(t.log().count("seen linked") == before, "without the file there are no hooks")
 
 
 # ---------------------------------------------------------------------------------- AI

@@ -11,6 +11,8 @@
 //! error does not hide the loop. A C function such as `string.find` with a pathological
 //! pattern cannot be ended at all; the log names the route that runs it.
 //!
+//! A hook that plugins have set stands aside meanwhile and is put back afterwards.
+//!
 //! A resume costs two increments for this and reads no clock.
 
 use std::{
@@ -41,6 +43,9 @@ const LATE: Duration = Duration::from_millis(200);
 
 /// Longest route id that the report of a stuck resume can hold.
 const ROUTE_BYTES_MAX: usize = 64;
+
+/// What LuaJIT keeps of a hook.
+type Hook = (Option<ffi::lua_Hook>, c_int, c_int);
 
 /// What the watchdog's thread sees of one VM.
 #[derive(Debug)]
@@ -80,6 +85,9 @@ thread_local! {
     /// What the signal handler needs; plain pointers, so that reading them is safe there.
     static FLAGGED: Cell<(*mut ffi::lua_State, *const Shared)> =
         const { Cell::new((ptr::null_mut(), ptr::null())) };
+    /// The VM whose own hook had to stand aside, and that hook: function, mask and count.
+    static ASIDE: Cell<(*mut ffi::lua_State, Hook)> =
+        const { Cell::new((ptr::null_mut(), (None, 0, 0))) };
     /// Where the resume with this serial was when the hook raised first.
     static FIRST: RefCell<(u64, Overrun)> = const {
         RefCell::new((0, Overrun { message: String::new(), traceback: String::new() }))
@@ -159,7 +167,7 @@ impl Drop for Running<'_> {
         if shared.flagged.swap(0, Ordering::SeqCst) == serial && serial != 0 {
             self.watch.overran.set(true);
             // SAFETY: our own state, no resume runs now.
-            unsafe { ffi::lua_sethook(self.watch.lua, None, 0, 0) };
+            unsafe { stand_down(self.watch.lua) };
         }
     }
 }
@@ -205,7 +213,38 @@ extern "C" fn on_signal(_signal: c_int) {
         shared.route_len.store(len, Ordering::Release);
     }
     // SAFETY: as above.
+    unsafe { step_in(lua) };
+}
+
+/// Sets our hook on a VM, and keeps the one it has.
+///
+/// # Safety
+///
+/// `lua` belongs to this thread and lives.
+unsafe fn step_in(lua: *mut ffi::lua_State) {
+    // SAFETY: these three only read.
+    let found = unsafe { ffi::lua_gethook(lua) };
+    if found.is_none_or(|found| found as usize != hook as *const () as usize) {
+        // SAFETY: as above.
+        let mask = unsafe { ffi::lua_gethookmask(lua) };
+        // SAFETY: as above.
+        let count = unsafe { ffi::lua_gethookcount(lua) };
+        ASIDE.set((lua, (found, mask, count)));
+    }
+    // SAFETY: `lua_sethook` may be called at any time.
     unsafe { ffi::lua_sethook(lua, Some(hook), ffi::LUA_MASKCOUNT, 1) };
+}
+
+/// Takes our hook off a VM, and puts back the one it had.
+///
+/// # Safety
+///
+/// As for [`step_in`].
+unsafe fn stand_down(lua: *mut ffi::lua_State) {
+    let (whose, kept) = ASIDE.replace((ptr::null_mut(), (None, 0, 0)));
+    let (found, mask, count) = if whose == lua { kept } else { (None, 0, 0) };
+    // SAFETY: what was read from this VM may be set on it again.
+    unsafe { ffi::lua_sethook(lua, found, mask, count) };
 }
 
 /// Raises as long as the flagged resume runs.
@@ -214,7 +253,7 @@ extern "C" fn on_signal(_signal: c_int) {
 ///
 /// Called by Lua only.
 unsafe extern "C-unwind" fn hook(lua: *mut ffi::lua_State, _ar: *mut ffi::lua_Debug) {
-    let (_, shared) = FLAGGED.get();
+    let (vm, shared) = FLAGGED.get();
     // SAFETY: set for as long as a resume runs, and a hook runs within one.
     let still = unsafe { shared.as_ref() }.is_some_and(|shared| {
         let flagged = shared.flagged.load(Ordering::SeqCst);
@@ -222,7 +261,7 @@ unsafe extern "C-unwind" fn hook(lua: *mut ffi::lua_State, _ar: *mut ffi::lua_De
     });
     if !still {
         // SAFETY: switching the hook off is allowed inside it.
-        unsafe { ffi::lua_sethook(lua, None, 0, 0) };
+        unsafe { stand_down(if vm.is_null() { lua } else { vm }) };
         return;
     }
     // SAFETY: set for as long as a resume runs.
