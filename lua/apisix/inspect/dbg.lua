@@ -1,6 +1,6 @@
 --- `apisix.inspect.dbg`: breakpoints in running code, for the hooks file of the plugin inspect.
 --
---     dbg.set_hook("limit-req.lua", 88, require("apisix.plugins.limit-req").access, function(info)
+--     dbg.set_hook("limit-req.lua", 88, nil, function(info)
 --         ngx.log(ngx.WARN, dbg.getname(info.finfo), " conf_key=", info.vals.conf_key)
 --         return true -- once is enough
 --     end)
