@@ -1,7 +1,8 @@
 //! Lists in a [`Dict`]: `lpush`, `rpush`, `lpop`, `rpop`, `llen`.
 //!
 //! A list exists as long as it has items. It has no expiry of its own until
-//! [`Dict::expire`] gives it one.
+//! [`Dict::expire`] gives it one. A push that finds no room fails rather than evict what is live,
+//! as nginx does: a queue that nobody empties must not drive out the keys beside it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -84,11 +85,11 @@ impl Dict {
         if old.is_none() {
             self.remove(&mut map, key);
         }
-        // Out of the map while room is made, or the list might evict itself.
+        // Out of the map while room is made, since that needs the map.
         let mut old = map.pop(key);
         let fresh = if old.is_none() { key.len() + ENTRY_OVERHEAD_BYTES } else { 0 };
         let need = item_cost(&value) + fresh;
-        let room = self.reserve((&mut map, at), need, true, now_ms);
+        let room = self.reserve((&mut map, at), need, false, now_ms);
         let pushed = room.result.map(|()| {
             let entry = old.get_or_insert_with(|| Entry {
                 stored: Stored::List(VecDeque::new()),

@@ -291,6 +291,15 @@ return {
         lists:flush_all()
         say(lists:get_keys(), lists:llen("l"))
     end),
+    ["lists: full"] = case(function()
+        lists:set("beside", "stays")
+        repeat until not lists:lpush("l", ("x"):rep(20000))
+        repeat until not lists:lpush("l", ("x"):rep(100))
+        say(lists:lpush("l", ("x"):rep(20000)))
+        say(lists:get("beside"), lists:llen("l") > 40)
+        lists:delete("l")
+        say(lists:lpush("l", "x"))
+    end),
     ["full: forcible"] = case(function()
         small:flush_all()
         small:flush_expired()
