@@ -1023,6 +1023,168 @@ def zipkin(t):
                and len(call.json()) > 1, "with spans", call.text())
 
 
+def sw8(trace, segment, span, *names):
+    """The header that tells of a trace: service, instance, endpoint and peer are the names."""
+    def encoded(text):
+        return base64.b64encode(text.encode()).decode()
+    return "-".join(["1", encoded(trace), encoded(segment), str(span), *map(encoded, names)])
+
+
+# What SkyWalking's collector must find in a span, and what it may.
+SPAN = {"spanId": int, "parentSpanId": int, "startTime": int, "endTime": int, "spanType": str,
+        "operationName": str, "isError": bool, "spanLayer": str, "componentId": int}
+SPAN_MAY = {"peer": str, "refs": list, "tags": list, "logs": list}
+REFERENCE = {"refType": str, "traceId": str, "parentTraceSegmentId": str, "parentSpanId": int,
+             "parentService": str, "parentServiceInstance": str, "parentEndpoint": str,
+             "networkAddressUsedAtPeer": str}
+
+
+def misshapen(segment):
+    """What is wrong with a segment of SkyWalking, by its protocol."""
+    def lacks(what, value, must, may=()):
+        for name, kind in must.items():
+            # A boolean of Python is an integer, too.
+            if type(value.get(name)) is not kind:  # pylint: disable=unidiomatic-typecheck
+                yield "%s: %s is %r" % (what, name, value.get(name))
+        for name in set(value) - set(must) - set(may):
+            yield "%s: nobody knows %s" % (what, name)
+    wrong = list(lacks("segment", segment, {
+        "traceId": str, "traceSegmentId": str, "service": str, "serviceInstance": str,
+        "spans": list}))
+    for span in segment.get("spans", ()):
+        wrong += lacks("span", span, SPAN, SPAN_MAY)
+        wrong += ["span: %s is %r" % (name, span[name]) for name, kind in SPAN_MAY.items()
+                  if name in span and not isinstance(span[name], kind)]
+        if not time.time() - 600 < span["startTime"] / 1000 <= span["endTime"] / 1000 \
+                < time.time() + 600:
+            wrong.append("span: from %s to %s" % (span["startTime"], span["endTime"]))
+        if span["parentSpanId"] not in {-1, *(one["spanId"] for one in segment["spans"])}:
+            wrong.append("span: no parent %s" % span["parentSpanId"])
+        for ref in span.get("refs", ()):
+            wrong += lacks("reference", ref, REFERENCE)
+        for tag in span.get("tags", ()):
+            wrong += lacks("tag", {**tag, "value": str(tag.get("value"))},
+                           {"key": str, "value": str})
+    return wrong
+
+
+def segment_of(t, uri):
+    """The segment that the collector is sent for a path; None if there is none."""
+    def find():
+        return next((segment for call in t.service.seen("^/v3/segments$") for segment in call.json()
+                     if segment["spans"][0]["operationName"] == uri), None)
+    segment = t.until(find)
+    if t.that(segment is not None, "the collector gets a segment for " + uri):
+        t.that(not misshapen(segment), "as SkyWalking's protocol has it",
+               "%s in %s" % (misshapen(segment), segment))
+    return segment
+
+
+@case("skywalking", {}, other=lambda t: {
+    "plugin_attr": {"skywalking": {
+        "service_name": "gateway", "service_instance_name": "one", "report_interval": 1,
+        "endpoint_addr": t.url}},
+    "routes": [{"uri": "/skywalking-seldom/*", "plugins": {"skywalking": {
+        "sample_ratio": 0.00001}}}]},
+      logs=(r"(Segment report|Agent ping) fails, response code 500",))
+def skywalking(t):
+    answer = t.get("/skywalking/begin?a=1")
+    sent = re.search(r"(?im)^sw8: ([^\r\n]+)", answer.text)
+    if not t.that(sent is not None, "the upstream learns the trace", answer):
+        return
+    parts = sent[1].split("-")
+    trace, segment_id, service, instance, endpoint, peer = (
+        base64.b64decode(parts[at]).decode() for at in (1, 2, 4, 5, 6, 7))
+    t.that((parts[0], len(parts), parts[3], service, instance, endpoint, peer) == (
+        "1", 8, "1", "gateway", "one", "/skywalking/begin", "upstream service"), "from us", parts)
+    segment = segment_of(t, "/skywalking/begin")
+    if segment:
+        t.that((segment["traceId"], segment["traceSegmentId"], segment["service"],
+                segment["serviceInstance"]) == (trace, segment_id, service, instance),
+               "with the same ids", segment)
+        spans = {span["spanType"]: span for span in segment["spans"]}
+        tags = {kind: {tag["key"]: str(tag["value"]) for tag in span["tags"]}
+                for kind, span in spans.items()}
+        t.that(tags["Entry"] == {
+            "http.method": "GET", "http.status_code": "200", "http.params":
+            "http://127.0.0.1/skywalking/begin?a=1"} and tags["Exit"] == {
+                "http.status_code": "200"}, "and what was asked", tags)
+        t.that([(span["parentSpanId"], span["componentId"], span["spanLayer"], span["isError"])
+                for span in (spans["Entry"], spans["Exit"])]
+               == [(-1, 6002, "Http", False), (0, 6002, "Http", False)], "in two spans", spans)
+        t.that(spans["Exit"].get("peer") == "upstream service", "to the upstream", spans["Exit"])
+
+    fields = {"sw8": sw8("trace-1", "segment-1", 7, "client", "c1", "/page", "gateway:80"),
+              "sw8-correlation": "Y29sb3I=:cmVk"}
+    answer = t.get("/skywalking/inside", fields)
+    t.that("sw8: 1-" + base64.b64encode(b"trace-1").decode() + "-" in answer.text.lower().replace(
+        base64.b64encode(b"trace-1").decode().lower(), base64.b64encode(b"trace-1").decode()),
+           "a trace goes on", answer)
+    t.that("sw8-correlation: Y29sb3I=:cmVk" in answer.text, "with what travels in it", answer)
+    segment = segment_of(t, "/skywalking/inside")
+    if segment:
+        refs = [span["refs"] for span in segment["spans"] if "refs" in span]
+        t.that(segment["traceId"] == "trace-1" and refs == [[{
+            "refType": "CrossProcess", "traceId": "trace-1", "parentTraceSegmentId": "segment-1",
+            "parentSpanId": 7, "parentService": "client", "parentServiceInstance": "c1",
+            "parentEndpoint": "/page", "networkAddressUsedAtPeer": "gateway:80"}]],
+               "and the collector learns from where", segment)
+    t.status_is(t.get("/skywalking/nonsense", {"sw8": "1-!-!-x-!-!-!-!", "sw8-correlation": "!:!"}),
+                200, "headers that cannot be read do no harm")
+    segment = segment_of(t, "/skywalking/nonsense")
+    t.that(segment and not any("refs" in span for span in segment["spans"]), "they count for nothing",
+           segment)
+    t.get("/skywalking/failure?status=503")
+    segment = segment_of(t, "/skywalking/failure")
+    t.that(segment and [span["isError"] for span in segment["spans"]] == [False, True],
+           "an answer of 503 is an error of ours", segment)
+
+    answer = t.get("/skywalking-seldom/x")
+    t.that("sw8:" not in answer.text, "what is not sampled goes without", answer)
+
+    call = t.call("^/v3/management/reportProperties$")
+    t.that(call and call.json() == {
+        "service": "gateway", "serviceInstance": "one",
+        "properties": [{"key": "language", "value": "lua"}]}
+           and call.fields["content-type"] == "application/json", "the collector learns who we are",
+           call and call.text())
+    call = t.call("^/v3/management/keepAlive$")
+    t.that(call and call.json() == {"service": "gateway", "serviceInstance": "one"},
+           "and that we are alive", call and call.text())
+    t.that(len(t.service.seen("reportProperties$")) == 1, "the first of them only once")
+    collector_troubles(t)
+
+
+def collector_troubles(t):
+    """The collector of SkyWalking is slow, then fails, then works again."""
+    def answer_slowly(call):
+        time.sleep(3)
+        return "{}"
+    before = len(t.service.seen("^/v3/segments$"))
+    t.service.on("^/v3/segments$", answer_slowly)
+    start = time.monotonic()
+    for number in range(130):
+        t.get("/skywalking/slow/%d" % number)
+    t.that(time.monotonic() - start < 30, "no request waits for a slow collector")
+
+    def sizes():
+        calls = t.service.seen("^/v3/segments$")[before:]
+        found = [segment["spans"][0]["operationName"] for call in calls for segment in call.json()]
+        wanted = {"/skywalking/slow/%d" % number for number in range(130)}
+        return wanted <= set(found) and len(found) == 130 and [len(call.json()) for call in calls]
+    there = t.until(sizes, 30)
+    t.that(there and max(there) <= 100, "all segments arrive, once, at most 100 in a request", there)
+
+    t.service.on("^/v3/segments$", lambda call: (500, "no"))
+    t.get("/skywalking/refused")
+    t.call("^/v3/segments$", lambda call: b"/skywalking/refused" in call.body.replace(b"\\/", b"/"))
+    t.that(t.until(lambda: "Segment report fails, response code 500" in t.log()),
+           "a failure of the collector is in the log", t.log()[-500:])
+    t.service.on("^/v3/segments$", lambda call: "{}")
+    t.get("/skywalking/again")
+    segment_of(t, "/skywalking/again")
+
+
 @case("opentelemetry", {"sampler": {"name": "always_on"}}, other=lambda t: {"plugin_metadata": [
     {"id": "opentelemetry", "resource": {"service.name": "official"},
      "collector": {"address": "127.0.0.1:%d" % t.http, "request_timeout": 3},
@@ -1113,11 +1275,32 @@ def file_logger(t):
      "level": "ERROR", "name": "official", **AT_ONCE}],
     "routes": [{"uri": "/error-log-logger", "plugins": {"serverless-pre-function": {"functions": [
         "return function() ngx.log(ngx.ERR, 'an official error') end"]}}}]},
-      logs=("an official error",))
+      more=("serverless-pre-function",), logs=("an official error",))
 def error_log_logger(t):
-    t.get("/error-log-logger")
-    t.that(t.until(lambda: b"an official error" in t.collector.data), "the error is sent",
-           t.collector.data[-300:])
+    def logged():
+        # What was logged before the plugin's timer first ran is not its affair.
+        t.get("/error-log-logger")
+        return b"an official error" in t.collector.data
+    t.that(t.until(logged), "the error is sent", t.collector.data[-300:])
+    # Metadata is one for all, so that of another collector takes its place.
+    path = t.prefix + "/conf/apisix.yaml"
+    tcp = '"tcp": {"host": "127.0.0.1", "port": %d}' % t.lines
+    before = text_of(path)
+    t.that(tcp in before, "the collector is configured", before[-300:])
+    with open(path + ".new", "w", encoding="utf-8") as out:
+        out.write(before.replace(tcp, '"skywalking": {"endpoint_addr": "%s/v3/error-logs", '
+                                 '"service_name": "gateway", "service_instance_name": "one"}'
+                                 % t.url))
+    os.rename(path + ".new", path)
+
+    def sent():
+        t.get("/error-log-logger")
+        entries = [entry for call in t.service.seen("^/v3/error-logs$") for entry in call.json()]
+        return next((entry for entry in entries if "an official" in json.dumps(entry)), None)
+    entry = t.until(sent)
+    t.that(entry and {**entry, "body": list(entry["body"]["text"])} == {
+        "service": "gateway", "serviceInstance": "one", "endpoint": "", "body": ["text"]},
+           "or to SkyWalking", entry)
 
 
 @case("prometheus", {}, more=("public-api",), other=lambda t: {

@@ -110,6 +110,36 @@ class Health(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Oap(http.server.BaseHTTPRequestHandler):
+    """A collector of SkyWalking: GET /set/STATUS says how it answers, GET /seen tells and forgets
+    what it was sent, as pairs of a path and a body that is JSON."""
+
+    protocol_version = "HTTP/1.1"
+    status = 200
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path.startswith("/set/"):
+            Oap.status = int(self.path[5:])
+            return self.answer(200, b"")
+        seen = json.dumps(LOG).encode()
+        LOG.clear()
+        return self.answer(200, seen)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        LOG.append((self.path, self.headers["Content-Type"], body))
+        self.answer(Oap.status, b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
 class Oidc(http.server.BaseHTTPRequestHandler):
     """A provider of OpenID Connect: the token "good" is active and belongs to ann."""
 
@@ -325,7 +355,7 @@ class PathServer(socketserver.ThreadingUnixStreamServer):
 
 if __name__ == "__main__":
     handler = {"websocket": WebSocket, "websocket-client": WebSocketClient, "kafka": Kafka,
-               "health": Health, "oidc": Oidc, "ldap": Ldap, "t1k": T1k}[sys.argv[1]]
+               "health": Health, "oidc": Oidc, "ldap": Ldap, "t1k": T1k, "oap": Oap}[sys.argv[1]]
     if len(sys.argv) > 3:
         threading.Thread(target=PathServer(sys.argv[3], handler).serve_forever, daemon=True).start()
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
