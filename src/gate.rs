@@ -32,6 +32,7 @@ use crate::{
     lua::{Vm, pace::Pace, versions::Versions},
     parse::client_addr::ClientAddr,
     pipeline::target::Target,
+    sys::tasks::{Seldom, Tasks},
     upstream::{Client, resolve::Resolver},
 };
 
@@ -43,6 +44,12 @@ const SWEEP_DELAY: Duration = Duration::from_secs(1);
 
 /// Room for numbers of routes to come.
 const READY_SPARE: usize = 1024;
+
+/// Copies of requests that one worker has on their way at a time.
+const MIRRORS_MAX: usize = 1024;
+
+/// Bytes of their bodies in memory; large bodies lie in files.
+const MIRRORS_BYTES_MAX: usize = 64 << 20;
 
 /// Exchanges kept for the next request.
 const SPARE_EXCHANGES_MAX: usize = 128;
@@ -118,6 +125,10 @@ pub struct Gate {
     pub vms: Versions,
     /// Connections to nodes.
     pub client: Client,
+    /// Copies of requests on their way to a second server.
+    pub mirrors: Tasks,
+    /// How many of them found no room.
+    pub mirrors_lost: Seldom,
     /// Name resolution.
     pub resolver: Rc<Resolver>,
     /// Balancer state of all workers.
@@ -195,6 +206,8 @@ impl Gate {
             globals: RefCell::new(globals),
             vms: Versions::new(parts.vm, Arc::clone(&parts.counts.bad_generation)),
             client: parts.client,
+            mirrors: Tasks::new(MIRRORS_MAX, MIRRORS_BYTES_MAX),
+            mirrors_lost: Seldom::default(),
             resolver: parts.resolver,
             shared: parts.shared,
             targets: RefCell::default(),

@@ -113,6 +113,9 @@ const ARRIVING: Duration = Duration::from_millis(50);
 /// How long a connection that was just accepted may wait with its first request at the end.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long copies of requests may still take at the end: nobody waits for their answers.
+const MIRRORING: Duration = Duration::from_secs(1);
+
 /// How long a new VM waits for a request to try it out.
 const TRIAL: Duration = Duration::from_millis(20);
 
@@ -507,6 +510,13 @@ impl Worker {
             gate.drain.closing_fresh.set(begun.elapsed() > grace + FRESH);
             gate.drain.close();
         }
+        let cut = (begun.elapsed() + MIRRORING).min(timeout);
+        while !gate.mirrors.is_empty() && begun.elapsed() < cut {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if !gate.mirrors.is_empty() {
+            log_at!(Level::Notice, "{} mirrored requests cut at the end", gate.mirrors.len());
+        }
         if gate.connections.get() > 0 {
             log_at!(
                 Level::Notice,
@@ -552,5 +562,6 @@ fn tend(gate: &Gate) {
     set(&counts.running, gate.running.get());
     set(&counts.mux_connections, gate.client.mux.len());
     set(&counts.mux_calls, gate.client.mux.calls());
+    set(&counts.mirrors, gate.mirrors.len());
     lua::publish(counts);
 }

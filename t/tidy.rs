@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pipeline::target",
             "route",
             "shared",
+            "sys",
             "upstream",
         ],
     ),

@@ -19,6 +19,7 @@ use super::{
     env::{self, Env},
     keys, settings,
     snippet::{self, Snippets},
+    upstream::Timeout,
     yaml::{self, DocumentLimits},
 };
 
@@ -233,6 +234,8 @@ pub struct Local {
     pub readiness_strict: bool,
     /// Bytes of a request body kept so that a retry can send them again.
     pub proxy_replay_buffer: usize,
+    /// Of requests that go to a second server too: `plugin_attr.proxy-mirror.timeout`.
+    pub mirror_timeout: Timeout,
     pub reload: Reload,
     pub watchdog: Watchdog,
     pub memory: Memory,

@@ -59,6 +59,7 @@ nginx_config:
 plugins: [a, b]
 plugin_attr:
   log-rotate: {interval: 60}
+  proxy-mirror: {timeout: {connect: 500ms, send: null}}
 deployment:
   role: data_plane
   role_data_plane: {config_provider: json}
@@ -74,6 +75,8 @@ moongate:
     assert_eq!(local.access_log.format, "x y");
     assert_eq!((local.upstream_keepalive, local.upstream_keepalive_requests), (7, 1000));
     assert_eq!(local.shared_dicts["mine"], 1 << 20);
+    let connect = Duration::from_millis(500);
+    assert_eq!(local.mirror_timeout, Timeout { connect, ..Timeout::default() });
     assert_eq!(local.plugins, ["a", "b"]);
     assert_eq!(
         local.plugin_attr["log-rotate"],

@@ -17,6 +17,7 @@ use super::{
     },
     snippet::{self, Snippets},
     units,
+    upstream::Timeout,
     yaml::DocumentLimits,
 };
 
@@ -82,6 +83,7 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         plugin_missing_by_name: missing_by_name(&mut from),
         readiness_strict: from.flag("moongate.readiness_strict"),
         proxy_replay_buffer: from.size("moongate.proxy_replay_buffer"),
+        mirror_timeout: mirror_timeout(&mut from),
         reload: reload(&mut from),
         watchdog: watchdog(&mut from),
         memory: memory(&mut from),
@@ -486,6 +488,20 @@ fn reload(from: &mut Reader<'_, '_>) -> Reload {
         rollback_window: from.time("moongate.reload.rollback_window"),
         generations_max: from.count("moongate.reload.generations_max"),
         vms_max: from.count("moongate.reload.vms_max"),
+    }
+}
+
+/// What a key below does not say is nginx's default.
+fn mirror_timeout(from: &mut Reader<'_, '_>) -> Timeout {
+    let mut time = |name: &str, default: Duration| {
+        let path = format!("plugin_attr.proxy-mirror.timeout.{name}");
+        if from.get(&path).is_some() { from.time(&path) } else { default }
+    };
+    let Timeout { connect, send, read } = Timeout::default();
+    Timeout {
+        connect: time("connect", connect),
+        send: time("send", send),
+        read: time("read", read),
     }
 }
 

@@ -204,6 +204,10 @@ impl Board {
         family("mux_connections", "gauge", "Upstream connections that carry many calls", &lines);
         let calls = workers(&counts.mux_calls);
         family("mux_calls", "gauge", "Calls in flight on these", &calls);
+        let mirrors = workers(&counts.mirrors);
+        family("mirrors", "gauge", "Copies of requests on their way", &mirrors);
+        let dropped = [(String::new(), of(&counts.mirrors_dropped))];
+        family("mirrors_dropped_total", "counter", "Copies of requests not sent", &dropped);
         let logs = self.writer.stats();
         let files = |of: fn(&Stats) -> u64| -> Vec<(String, u64)> {
             let row = |(target, stats): &(Target, Stats)| (file_label(target), of(stats));

@@ -190,6 +190,8 @@ pub struct UpstreamState {
     pub asked: Option<Asked>,
     /// What a plugin's `balancer` has to say about the next try.
     pub orders: Option<Box<Orders>>,
+    /// Whether the request goes to a second server too, which `$upstream_mirror_uri` names.
+    pub mirrored: bool,
     /// A timer between two uses; it outlives the request, since making one is dear.
     pub timer: Deadline,
 }

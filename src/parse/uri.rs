@@ -192,6 +192,27 @@ pub fn encode_path(path: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Decodes every escape once, encoded slashes included: what [`encode_path`] made becomes what it
+/// was made of. What is no escape stays.
+#[must_use]
+pub fn decode_once(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        match escaped(behind).filter(|_| *byte == b'%') {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &behind[2..];
+            }
+            None => {
+                out.push(*byte);
+                rest = behind;
+            }
+        }
+    }
+    out
+}
+
 /// Drops path parameters (`;x=1`) from a normalised path, as a servlet container will, for
 /// `normalize_uri_like_servlet`. The upstream still gets the path with its parameters.
 ///

@@ -215,6 +215,14 @@ fn check_promises(target: &[u8], options: Options) {
 }
 
 #[test]
+fn decoding_once_takes_encoding_back_and_leaves_what_is_no_escape() {
+    for path in [&b"/a b/%41/\xff?#"[..], b"/", b"", b"%", b"%4", b"/%zz%"] {
+        assert_eq!(decode_once(&encode_path(path)), path);
+    }
+    assert_eq!(decode_once(b"/%2f%2F%252f%4%g0%"), b"///%2f%4%g0%");
+}
+
+#[test]
 fn accepted_targets_have_one_path_and_one_forward() {
     for &(target, path, forward) in ACCEPTED {
         check_promises(target.as_bytes(), Options::default());

@@ -5,6 +5,7 @@
 
 mod content;
 pub mod inside;
+mod mirror;
 mod pace;
 mod proxy;
 mod respond;

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, rc::Rc, time::Instant};
 
-use super::{Made, answered, target::Target};
+use super::{Made, answered, mirror, target::Target};
 use crate::{
     balance::{PickCx, Tried},
     clock,
@@ -99,8 +99,11 @@ pub(super) async fn send(
 }
 
 /// Whether the request body is read before the upstream is asked: a plugin says so, or the
-/// route.
+/// route, or there are two to send it to.
 fn wants_whole_body(x: &Exchange) -> bool {
+    if x.upstream.mirrored {
+        return true;
+    }
     let route = || x.matched.as_ref().is_some_and(|found| found.merged.route.typed.buffer_request);
     x.body.buffered.unwrap_or_else(route)
 }
@@ -172,6 +175,9 @@ impl<'g> Tries<'g> {
             let member = pick.node();
             self.tried.mark(member);
             self.left -= 1;
+            if std::mem::take(&mut x.upstream.mirrored) {
+                mirror::start(self.gate, x, self.target.host(member));
+            }
             if phase::balancer(x).await? == Verdict::Answer {
                 return Ok(Made::Body(answered(x)));
             }
@@ -298,9 +304,7 @@ impl<'g> Tries<'g> {
         if !failed.sent {
             return true;
         }
-        // What a node may have begun to do is only repeated if doing it twice does no harm
-        // (RFC 9110, section 9.2.2).
-        let idempotent = !matches!(&x.method[..], b"POST" | b"LOCK" | b"PATCH");
+        let idempotent = is_idempotent(&x.method);
         // A call is made of what was read before: it can always be written again.
         let repeatable = self.asked.is_some() || self.sending.repeatable();
         if idempotent && !repeatable {
@@ -314,8 +318,14 @@ impl<'g> Tries<'g> {
     }
 }
 
+/// What a node may have begun to do is only repeated if doing it twice does no harm
+/// (RFC 9110, section 9.2.2).
+pub(super) fn is_idempotent(method: &[u8]) -> bool {
+    !matches!(method, b"POST" | b"LOCK" | b"PATCH")
+}
+
 /// An error with its cause.
-fn told(error: &Error) -> String {
+pub(super) fn told(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error} ({cause})"),
         None => error.to_string(),
@@ -323,7 +333,7 @@ fn told(error: &Error) -> String {
 }
 
 impl Attempt {
-    fn start(node: &Node, now: Instant) -> Self {
+    pub(super) fn start(node: &Node, now: Instant) -> Self {
         Self {
             addr: node.addr,
             addr_text: Rc::clone(&node.addr_text),

@@ -128,17 +128,23 @@ impl Target {
         Arc::strong_count(&self.upstream) > self.upstream.prepared.load(Ordering::Acquire)
     }
 
-    /// How to talk to `member` at `ip`.
+    /// What goes into `Host` for `member`; `None` for what the client sent.
     #[must_use]
-    pub fn node(&self, member: usize, ip: IpAddr, timeout: &Timeout) -> Node {
-        let member = &self.members[member];
-        let host = match self.upstream.pass_host {
+    pub fn host(&self, member: usize) -> Option<Rc<[u8]>> {
+        match self.upstream.pass_host {
             PassHost::Pass => None,
-            PassHost::Node => Some(Rc::clone(&member.authority)),
+            PassHost::Node => Some(Rc::clone(&self.members[member].authority)),
             PassHost::Rewrite => {
                 self.upstream.upstream_host.as_ref().map(|host| Rc::from(host.as_bytes()))
             }
-        };
+        }
+    }
+
+    /// How to talk to `member` at `ip`.
+    #[must_use]
+    pub fn node(&self, member: usize, ip: IpAddr, timeout: &Timeout) -> Node {
+        let host = self.host(member);
+        let member = &self.members[member];
         let addr = SocketAddr::new(ip, member.port);
         Node {
             addr,
@@ -189,18 +195,23 @@ fn member(host: &str, ip: Option<IpAddr>, port: Option<u16>, default_port: u16) 
 }
 
 fn keepalive(upstream: &Upstream, gate: &Gate) -> KeepAlive {
-    let local = gate.local.borrow();
     match &upstream.keepalive_pool {
         Some(pool) => KeepAlive {
             size: pool.size,
             idle_timeout: pool.idle_timeout.min(Duration::from_secs(24 * 3600)),
             requests: u32::try_from(pool.requests).unwrap_or(u32::MAX),
         },
-        None => KeepAlive {
-            size: local.upstream_keepalive,
-            idle_timeout: local.upstream_keepalive_timeout,
-            requests: u32::try_from(local.upstream_keepalive_requests).unwrap_or(u32::MAX),
-        },
+        None => default_keepalive(gate),
+    }
+}
+
+/// How connections are kept unless the upstream says otherwise.
+pub(super) fn default_keepalive(gate: &Gate) -> KeepAlive {
+    let local = gate.local.borrow();
+    KeepAlive {
+        size: local.upstream_keepalive,
+        idle_timeout: local.upstream_keepalive_timeout,
+        requests: u32::try_from(local.upstream_keepalive_requests).unwrap_or(u32::MAX),
     }
 }
 

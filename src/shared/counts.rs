@@ -22,6 +22,8 @@ pub struct Counts {
     pub configs_accepted: AtomicU64,
     /// Times the objects' file was refused as a whole.
     pub configs_refused: AtomicU64,
+    /// Copies of requests for a second server that were not sent: too many were on their way.
+    pub mirrors_dropped: AtomicU64,
     /// The last generation that a worker found bad; every worker looks at it.
     pub bad_generation: Arc<AtomicU64>,
     /// Lua VMs per worker.
@@ -40,6 +42,8 @@ pub struct Counts {
     pub mux_connections: Vec<AtomicU64>,
     /// Calls in flight on these, per worker, written once a second.
     pub mux_calls: Vec<AtomicU64>,
+    /// Copies of requests on their way to a second server, per worker, written once a second.
+    pub mirrors: Vec<AtomicU64>,
 }
 
 impl Counts {
@@ -53,6 +57,7 @@ impl Counts {
             running: cells(),
             mux_connections: cells(),
             mux_calls: cells(),
+            mirrors: cells(),
             vms: cells(),
             timers: cells(),
             lua_bytes: cells(),

@@ -7,4 +7,5 @@ pub mod deadline;
 pub mod platform;
 pub mod port;
 pub mod scratch;
+pub mod tasks;
 pub mod turns;

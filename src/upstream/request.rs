@@ -68,6 +68,12 @@ pub fn target(x: &Exchange) -> Cow<'_, [u8]> {
     {
         return set.into();
     }
+    own_target(x)
+}
+
+/// Path and query of the request, whatever `$upstream_uri` says.
+#[must_use]
+pub fn own_target(x: &Exchange) -> Cow<'_, [u8]> {
     if !x.rewritten {
         return x.forward.as_slice().into();
     }
@@ -77,6 +83,13 @@ pub fn target(x: &Exchange) -> Cow<'_, [u8]> {
         target.extend_from_slice(&x.args);
     }
     target.into()
+}
+
+/// `Host` for the upstream: what a plugin says, or `host`, or what the client sent.
+#[must_use]
+pub fn host<'x>(x: &'x Exchange, host: Option<&'x [u8]>) -> &'x [u8] {
+    let set = x.set_value(b"upstream_host").flatten().filter(|set| !set.is_empty());
+    set.or(host).unwrap_or_else(|| x.head.fields.get("host").unwrap_or(&x.host))
 }
 
 /// Writes the head for the upstream into `out`.
@@ -90,9 +103,7 @@ pub fn write_head(
     host: Option<&[u8]>,
     upgrade: bool,
 ) -> Result<()> {
-    let set = x.set_value(b"upstream_host").flatten().filter(|set| !set.is_empty());
-    let sent = || x.head.fields.get("host").unwrap_or(&x.host);
-    let host = set.or(host).unwrap_or_else(sent);
+    let host = self::host(x, host);
     let target = target(x);
     let remote = x.remote_text();
     let remote = remote.as_bytes();

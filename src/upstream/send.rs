@@ -82,6 +82,8 @@ struct Attempt<'a> {
     link: Link,
     reused: bool,
     deadline: Deadline,
+    /// How far the body was when its node was waited for.
+    seen: Option<(u64, usize, usize)>,
 }
 
 impl Client {
@@ -103,7 +105,7 @@ impl Client {
         };
         let (link, reused) = self.link(x, node, &key).await?;
         let deadline = std::mem::take(&mut x.upstream.timer);
-        let mut attempt = Attempt { node, link, reused, deadline };
+        let mut attempt = Attempt { node, link, reused, deadline, seen: None };
         attempt.write_head(x, sending, upgrade).await?;
         let mut head = ANSWERS.with_borrow_mut(Vec::pop).unwrap_or_default();
         let mut buf = BytesMut::new();
@@ -378,16 +380,21 @@ impl Attempt<'_> {
         if x.peer_is_gone(cx) {
             return Poll::Ready(Err(failed(Kind::ClientGone, true, false)));
         }
-        // While the request is still going out, silence of the node is no fault of its own;
-        // the client's timeout bounds that time.
-        if !sending.is_done() && !*broken {
-            self.deadline.set(self.node.send_timeout.max(self.node.read_timeout));
+        // While the request is still coming in, silence of the node is no fault of its own; the
+        // client's timeout bounds that time. But what is there it has to take.
+        let out = !sending.is_done() && !*broken;
+        if out {
+            let progress = sending.progress();
+            let moved = self.seen.replace(progress) != Some(progress);
+            if moved || sending.early().is_empty() {
+                self.deadline.set(self.node.send_timeout.max(self.node.read_timeout));
+            }
         } else if !x.waits {
             self.deadline.set(self.node.read_timeout);
             x.waits = true;
         }
         if self.deadline.poll(cx).is_ready() {
-            return Poll::Ready(Err(self.timeout("read")));
+            return Poll::Ready(Err(self.timeout(if out { "send" } else { "read" })));
         }
         Poll::Pending
     }

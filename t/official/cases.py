@@ -1,6 +1,7 @@
 """One case per official plugin: how it is configured, and what must come of it."""
 
 import base64
+import collections
 import concurrent.futures
 import hashlib
 import hmac
@@ -10,6 +11,7 @@ import re
 import socket
 import struct
 import subprocess
+import sys
 import time
 import urllib.parse
 from email.utils import formatdate
@@ -836,6 +838,123 @@ def proxy_cache(t):
     t.that(first.fields.get("apisix-cache-status") == "MISS", "the first is not there", first)
     t.that(second.fields.get("apisix-cache-status") == "HIT" and second.text == first.text,
            "the second is", second)
+
+
+def mirrored(t, pattern, good=lambda call: True):
+    """The first copy of a request that came to the service on such a path."""
+    call = t.call(pattern, good)
+    t.that(call, "a copy for " + pattern, [known.path for known in t.service.calls][-5:])
+    return call
+
+
+@case("proxy-mirror", lambda t: {"host": t.url}, beside={"proxy-rewrite": {"headers": {"set": {
+    "X-Late": "yes"}}}}, more=("proxy-rewrite",), logs=("buffered to a temporary file",))
+def proxy_mirror(t):
+    for method, body in (("GET", None), ("POST", "hello"), ("PUT", "0123456789" * 20000),
+                         ("PATCH", "{}"), ("DELETE", None)):
+        path = "/proxy-mirror/a%20b/%25/" + method + "?x=%201&y"
+        answer = t.get(path, {"X-Own": "1", "Content-Type": "text/x"}, method=method, body=body)
+        call = mirrored(t, re.escape(path)) if t.status_is(answer, 200, method) else None
+        if not call:
+            continue
+        head, _, got = answer.text.partition("\r\n\r\n")
+        line, *lines = head.split("\r\n")
+        t.that(line == "%s %s HTTP/1.1" % (call.method, call.path), "the same line", line)
+        fields = {name.lower(): value for name, value in
+                  (field.split(": ", 1) for field in lines)}
+        t.that(fields == call.fields and fields["x-late"] == "yes", "the same fields",
+               (fields, call.fields))
+        # nginx shows a body that it has in memory.
+        t.that(call.text() == (body or "") and got in (body or "", ""), "the same body", call.body)
+
+
+@case("proxy-mirror", lambda t: {"host": t.url, "sample_ratio": 0.5})
+def proxy_mirror_some(t):
+    for _ in range(400):
+        t.get("/proxy-mirror-some/x")
+    t.until(lambda: len(t.service.seen("^/proxy-mirror-some/")) > 130, 10)
+    # Six times the deviation either way.
+    count = len(t.service.seen("^/proxy-mirror-some/"))
+    t.that(140 <= count <= 260, "about half of 400", count)
+
+
+@case("proxy-mirror", lambda t: {"host": t.url, "path": "/other"})
+def proxy_mirror_replace(t):
+    t.get("/proxy-mirror-replace/x?replace=1")
+    mirrored(t, r"^/other\?replace=1$")
+
+
+@case("proxy-mirror", lambda t: {"host": t.url.replace("127.0.0.1", "localhost"), "path": "/pre",
+                                 "path_concat_mode": "prefix"})
+def proxy_mirror_prefix(t):
+    t.get("/proxy-mirror-prefix/x%20y?a=1")
+    mirrored(t, r"^/pre/proxy-mirror-prefix/x%20y\?a=1$")
+
+
+@case("proxy-mirror", lambda t: {"host": t.url})
+def proxy_mirror_slow(t):
+    t.service.on("^/proxy-mirror-slow/", lambda call: time.sleep(20) or "late")
+    begun = time.monotonic()
+    for _ in range(20):
+        t.get("/proxy-mirror-slow/x")
+    took = time.monotonic() - begun
+    t.that(took < 10, "nobody waits for a mirror that takes 20 seconds", took)
+    mirrored(t, "^/proxy-mirror-slow/")
+
+
+@case("proxy-mirror", lambda t: {"host": "http://127.0.0.1:%d" % t.closed},
+      logs=(r"mirror http://127\.0\.0\.1:\d+: connect\(\) to",))
+def proxy_mirror_dead(t):
+    mark = len(t.log())
+    codes = {t.get("/proxy-mirror-dead/x").status for _ in range(100)}
+    t.that(codes == {200}, "nobody feels that nobody is there", codes)
+    lines = t.until(lambda: re.findall("mirror http://127.0.0.1:%d: connect" % t.closed,
+                                       t.log()[mark:])[99:])
+    t.that(lines, "a line for each", t.log()[mark:][:300])
+
+
+@case("proxy-mirror", lambda t: {"host": "grpc://127.0.0.1:%d" % t.http},
+      logs=("gRPC cannot be mirrored",))
+def proxy_mirror_grpc(t):
+    t.status_is(t.get("/proxy-mirror-grpc/x"), 200, "the request is served")
+    t.that(t.until(lambda: "gRPC cannot be mirrored" in t.log()), "the log says what is missing")
+
+
+MIRROR = """
+import http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@case("proxy-mirror", lambda t: {"host": "http://127.0.0.1:%d" % t.mirror},
+      logs=(r"mirror http://127\.0\.0\.1:\d+: ",))
+def proxy_mirror_killed(t):
+    def start():
+        child = t.children.start("mirror", [sys.executable, "-c", MIRROR, str(t.mirror)])
+        peers.wait_for(t.mirror)
+        return child
+
+    def came():
+        return len(re.findall("GET /proxy-mirror-killed/", text_of(t.work + "/mirror/output")))
+
+    child, codes = start(), collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for part in range(4):
+            codes.update(pool.map(lambda _: t.get("/proxy-mirror-killed/x").status, range(250)))
+            if part == 0:
+                t.that(t.until(lambda: came() >= 250, 30), "all of the first came", came())
+            elif part == 1:
+                child.kill()
+                child.wait()
+            elif part == 2:
+                child = start()
+    t.that(codes == {200: 1000}, "1,000 requests, none failed", codes)
+    t.that(t.until(lambda: came() >= 500, 30), "those before and behind came", came())
+    child.kill()
 
 
 @case("exit-transformer", {"functions": [

@@ -1,7 +1,6 @@
 --- `resty.apisix.client`: what a plugin may change about the connection of the client.
 -- @module resty.apisix.client
 local host = require("moongate.host")
-local unsupported = require("moongate.unsupported")
 
 return {
     --- Changes what `remote_addr` and `remote_port` say.
@@ -18,8 +17,10 @@ return {
     -- @tparam boolean on
     set_proxy_request_buffering = host.req_set_buffering,
 
-    --- Has the request sent to a second server too.
+    --- Has the request sent to a second server too, whose answer nobody waits for: the URL in
+    -- `$upstream_mirror_uri`. Both get what the plugins up to `before_proxy` made of it, so its
+    -- body is read whole first.
     -- @function enable_mirror
-    enable_mirror = unsupported.raise("resty.apisix.client.enable_mirror",
-        "not supported by moongate: a request goes to one server"),
+    -- @treturn boolean true
+    enable_mirror = host.req_mirror,
 }

@@ -50,6 +50,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "req_set_body_file", req_set_body_file)?;
     state.host_function(table, "req_set_buffering", req_set_buffering)?;
     state.host_function(table, "req_discard_body", req_discard_body)?;
+    state.host_function(table, "req_mirror", req_mirror)?;
     state.host_function(table, "req_set_real_ip", req_set_real_ip)?;
     state.host_function(table, "req_set_body_max", req_set_body_max)?;
     state.host_function(table, "req_param", req_param)?;
@@ -453,6 +454,13 @@ fn req_discard_body(frame: &mut Frame<'_>) -> Called {
     let x = frame.exchange()?;
     x.body.replace(Bytes::new());
     NONE
+}
+
+/// The request goes to a second server too, which `$upstream_mirror_uri` names by then.
+fn req_mirror(frame: &mut Frame<'_>) -> Called {
+    frame.exchange()?.upstream.mirrored = true;
+    frame.push_bool(true);
+    ONE
 }
 
 /// Changes what `$remote_addr` and `$remote_port` say.
