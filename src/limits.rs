@@ -36,3 +36,19 @@ pub const WORKERS_MAX: usize = 1024;
 /// that recurses through C functions (`gsub` with a callback, coroutines in coroutines) meets
 /// LuaJIT's own bounds well before this one, which would end the process.
 pub const LUA_STACK_BYTES: usize = 128 << 20;
+
+/// Bytes of one key of the store: `routes/1`.
+pub const STORE_KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of one object in the store.
+pub const STORE_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of one write to the store, and of all writes that wait for it: an import of a whole
+/// document is one write.
+pub const STORE_WRITE_BYTES_MAX: usize = DOCUMENT_BYTES_MAX;
+
+/// Bytes of the name that a write to the store goes down in history with.
+pub const STORE_WHO_BYTES_MAX: usize = 256;
+
+/// Requests that wait for the store's thread.
+pub const STORE_WAITING_MAX: usize = 4096;

@@ -143,8 +143,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("snap", &["codec"]),
     // The client of Redis has connections of its own: see src/shared/redis/mod.rs.
     ("redis", &["shared"]),
+    ("redb", &["store"]),
     ("tokio_rustls", &["lua", "shared", "sys", "upstream"]),
-    ("tokio", &["accept", "control", "gate", "lua", "shared", "sys", "upstream", "worker"]),
+    (
+        "tokio",
+        &["accept", "control", "gate", "lua", "shared", "store", "sys", "upstream", "worker"],
+    ),
 ];
 
 /// Folders that may hold `unsafe`.

@@ -8,6 +8,8 @@
 //!
 //! Nothing here knows what an object means: texts come checked and encrypted and leave as they came.
 
+pub mod embedded;
+
 use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// One stored object.
