@@ -52,3 +52,10 @@ pub const STORE_WHO_BYTES_MAX: usize = 256;
 
 /// Requests that wait for the store's thread.
 pub const STORE_WAITING_MAX: usize = 4096;
+
+/// Bytes of one message of etcd. Larger pages of a listing are asked for anew with fewer keys;
+/// etcd itself takes no value above `--max-request-bytes` (1.5 MiB unless told otherwise).
+pub const ETCD_MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of keys and values below the prefix in etcd, and of its snapshot on disk.
+pub const ETCD_LISTING_BYTES_MAX: usize = 512 << 20;

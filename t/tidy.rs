@@ -127,8 +127,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("mlua", &["lua"]),
     // Also the name of rustls's module for it.
     ("aws_lc_rs", &["codec", "lua", "upstream"]),
-    ("hyper", &["accept", "control"]),
-    ("hyper_util", &["accept", "control"]),
+    // Only etcd's client is in the store.
+    ("hyper", &["accept", "control", "store"]),
+    ("hyper_util", &["accept", "control", "store"]),
     ("h2", &["accept"]),
     ("httparse", &["http1"]),
     ("encoding_rs", &["codec"]),
@@ -137,14 +138,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
     ("hickory_resolver", &["upstream"]),
-    ("prost", &["codec"]),
+    ("prost", &["codec", "store"]),
     ("prost_reflect", &["codec"]),
     ("protox", &["codec"]),
     ("snap", &["codec"]),
     // The client of Redis has connections of its own: see src/shared/redis/mod.rs.
     ("redis", &["shared"]),
     ("redb", &["store"]),
-    ("tokio_rustls", &["lua", "shared", "sys", "upstream"]),
+    ("tokio_rustls", &["lua", "shared", "store", "sys", "upstream"]),
     (
         "tokio",
         &["accept", "control", "gate", "lua", "shared", "store", "sys", "upstream", "worker"],

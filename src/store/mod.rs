@@ -9,8 +9,14 @@
 //! Nothing here knows what an object means: texts come checked and encrypted and leave as they came.
 
 pub mod embedded;
+pub mod etcd;
 
 use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+/// What a value begins with that stands for one that is no text: the reason follows. It is never
+/// JSON, so whoever reads objects isolates it like any other garbage, under its key. A key that is
+/// no text has `\xff` for each byte that is none.
+pub const UNREADABLE: &str = "\u{FFFD}unreadable: ";
 
 /// One stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
