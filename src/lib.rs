@@ -22,6 +22,7 @@ pub mod http1;
 pub mod lua;
 
 // State, and who brings it.
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -14,6 +14,7 @@ pub mod consumer;
 mod defaults;
 pub mod env;
 pub mod item;
+pub mod keyring;
 mod keys;
 pub mod local;
 pub mod merge;

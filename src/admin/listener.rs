@@ -1,0 +1,111 @@
+//! The port of the Admin API: hyper's HTTP/1 in front of [`Admin::serve`].
+
+use std::{
+    convert::Infallible, io, net::IpAddr, pin::pin, rc::Rc, sync::Arc, thread, time::Duration,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, body::Body as _, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+    time,
+};
+
+use super::{Admin, BodyError};
+
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a client may take for a head.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// How long a client may take for the next bytes of a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// After how long the port is tried again when the system has no descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `sockets` on a thread of its own, for as long as the process lives.
+///
+/// # Errors
+///
+/// The thread cannot be made, or a socket cannot be used.
+pub fn spawn(admin: Arc<Admin>, sockets: Vec<std::net::TcpListener>) -> io::Result<()> {
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        let local = tokio::task::LocalSet::new();
+        let room = Rc::new(Semaphore::new(CONNECTIONS_MAX));
+        for socket in sockets {
+            local.spawn_local(accept(Arc::clone(&admin), socket, Rc::clone(&room)));
+        }
+        runtime.block_on(local);
+    };
+    thread::Builder::new().name("admin-http".into()).spawn(run).map(drop)
+}
+
+async fn accept(admin: Arc<Admin>, socket: std::net::TcpListener, room: Rc<Semaphore>) {
+    let Ok(listener) = TcpListener::from_std(socket) else { return };
+    loop {
+        let Ok(place) = room.acquire().await else { return };
+        let Ok((stream, address)) = listener.accept().await else {
+            drop(place);
+            time::sleep(PAUSE).await;
+            continue;
+        };
+        place.forget();
+        let (admin, room) = (Arc::clone(&admin), Rc::clone(&room));
+        tokio::task::spawn_local(async move {
+            let _ = stream.set_nodelay(true);
+            serve(&admin, stream, address.ip()).await;
+            room.add_permits(1);
+        });
+    }
+}
+
+/// Serves one connection, on whatever carries its bytes.
+pub async fn serve<S>(admin: &Arc<Admin>, stream: S, address: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request: Request<Incoming>| async move {
+        let (parts, body) = request.into_parts();
+        let read = async |bytes_max| collect(body, bytes_max).await;
+        let response = admin.serve(address, &parts, read).await;
+        Ok::<_, Infallible>(response.map(Full::new))
+    });
+    // What a client of this listener breaks is its own affair.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn collect(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let told = body.size_hint().lower();
+    if told > bytes_max as u64 {
+        return Err(BodyError::TooLarge(told));
+    }
+    let mut body = pin!(body);
+    let mut bytes = BytesMut::new();
+    loop {
+        let frame = match time::timeout(BODY_TIME, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return Ok(bytes.freeze()),
+            Ok(Some(Err(error))) => return Err(BodyError::Broken(error.to_string())),
+            Err(_) => return Err(BodyError::Broken("it took too long".to_owned())),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.remaining() > bytes_max {
+            return Err(BodyError::TooLarge((bytes.len() + data.remaining()) as u64));
+        }
+        bytes.extend_from_slice(&data);
+    }
+}
