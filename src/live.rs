@@ -290,14 +290,14 @@ mod tests {
             4 => Some(json!({"id": id, "uri": "/a", "priority": 1, "plugins": {}})),
             _ => Some(json!({"id": id, "uris": ["/a*", "/b"], "plugins": {}})),
         };
-        let now = value.map(|value| RawItem::new(&id.to_string(), value));
+        let now = value.map(|value| RawItem::new(&id.to_string(), Ok(value), None));
         ObjectChange { kind: Kind::Routes, id: id.to_string(), now }
     }
 
     fn service(hosts: bool) -> ObjectChange {
         let hosts = if hosts { json!(["a.c"]) } else { json!(["b.c"]) };
         let value = json!({"id": "s", "hosts": hosts});
-        let now = Some(RawItem::new("s", value));
+        let now = Some(RawItem::new("s", Ok(value), None));
         ObjectChange { kind: Kind::Services, id: "s".into(), now }
     }
 

@@ -233,21 +233,16 @@ function _M.check(name, conf, schema_type)
 end
 
 
---- What a plugin is, for `plugin check` and the Control API.
+--- What a loaded plugin is and takes.
+-- @treturn string|nil as JSON
+-- @treturn string|nil why its schemas are none
 function _M.describe(name)
     local plugin = loaded[name]
-    return {
-        name = name,
-        priority = plugin.priority,
-        version = plugin.version,
-        type = plugin.type,
-        schema = plugin.schema,
-        consumer_schema = plugin.consumer_schema,
-        metadata_schema = plugin.metadata_schema,
-        scope = plugin.scope,
-        has_control_api = plugin.control_api ~= nil,
-        has_api = plugin.api ~= nil,
-    }
+    return core.json.encode({
+        name = name, priority = plugin.priority, version = plugin.version,
+        type = plugin.type, scope = plugin.scope, schema = plugin.schema,
+        consumer_schema = plugin.consumer_schema, metadata_schema = plugin.metadata_schema,
+    })
 end
 
 

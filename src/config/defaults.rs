@@ -228,7 +228,7 @@ plugin_attr:
 
 deployment:
   role: traditional
-  role_traditional: {config_provider: yaml}
+  role_traditional: {}
   admin:
     admin_key_required: true
     admin_key: [{name: admin, key: "", role: admin}]

@@ -22,7 +22,7 @@ use Use::{Live, Moot, NotYet, Restart};
 /// leads to others is a section, whose other keys are unknown.
 const KEYS: &[(&str, Use)] = &[
     ("apisix.node_listen", Restart),
-    ("apisix.enable_admin", Moot),
+    ("apisix.enable_admin", Restart),
     ("apisix.enable_dev_mode", Restart),
     ("apisix.enable_reuseport", Moot),
     ("apisix.enable_ipv6", Restart),
@@ -57,7 +57,7 @@ const KEYS: &[(&str, Use)] = &[
     ("apisix.disable_sync_configuration_during_start", Moot),
     ("apisix.worker_startup_time_threshold", Moot),
     ("apisix.data_encryption.enable_encrypt_fields", Moot),
-    ("apisix.data_encryption.keyring", Moot),
+    ("apisix.data_encryption.keyring", Restart),
     ("apisix.trusted_addresses", Live),
     ("apisix.lru", Live),
     ("apisix.tracing", NotYet),
@@ -124,8 +124,8 @@ const KEYS: &[(&str, Use)] = &[
     ("deployment.role_traditional.config_provider", Restart),
     ("deployment.role_data_plane.config_provider", Restart),
     ("deployment.role_control_plane.config_provider", Restart),
-    ("deployment.admin", NotYet),
-    ("deployment.etcd", NotYet),
+    ("deployment.admin", Restart),
+    ("deployment.etcd", Restart),
     ("deployment.certs", NotYet),
     ("moongate.add_plugins", Live),
     ("moongate.plugin_missing", Live),

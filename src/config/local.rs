@@ -17,7 +17,9 @@ use serde_json::Value;
 use super::{
     Problem, Severity, defaults,
     env::{self, Env},
-    keys, settings,
+    keys,
+    provider::Provider,
+    settings,
     snippet::{self, Snippets},
     upstream::Timeout,
     yaml::{self, DocumentLimits},
@@ -228,6 +230,15 @@ pub struct Local {
     pub data_encryption: Arc<Value>,
     /// Names and bytes of all `ngx.shared` dicts of the HTTP side.
     pub shared_dicts: BTreeMap<String, u64>,
+    /// What `config_provider` says; `None`: nothing.
+    pub provider: Option<Provider>,
+    /// Whether `deployment.etcd.host` is set by somebody, and not by default.
+    pub etcd_named: bool,
+    /// Whether somebody said anything about the Admin API.
+    pub admin_named: bool,
+    /// `apisix.enable_admin`
+    pub enable_admin: bool,
+    /// Of the standalone file, where that is the provider.
     pub standalone: Format,
     pub plugin_missing: PluginMissing,
     pub plugin_missing_by_name: BTreeMap<String, PluginMissing>,
@@ -247,6 +258,19 @@ pub struct Local {
 }
 
 impl Local {
+    /// Sets what is the provider, where nobody said it.
+    pub fn set_provider(&mut self, provider: Provider) {
+        self.provider = Some(provider);
+        if let Provider::File(format) = provider {
+            self.standalone = format;
+        }
+        let mut raw = (*self.raw).clone();
+        if let Some(Value::Object(deployment)) = raw.get_mut("deployment") {
+            deployment.insert("config_provider".into(), provider.to_string().into());
+        }
+        self.raw = Arc::new(raw);
+    }
+
     /// What a missing plugin means for objects that configure it.
     #[must_use]
     pub fn missing(&self, plugin: &str) -> PluginMissing {
@@ -317,6 +341,10 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
     let mut problems = Problems { file, text, lines: &document.lines, list: Vec::new() };
     let mut user = document.value;
     env::tree(&mut user, env, &mut |path, text| problems.add(Severity::Error, path, text));
+    let named = keys::at(&user, "deployment.etcd.host").is_some_and(|host| !host.is_null());
+    let admin_named = ["apisix.enable_admin", "deployment.admin"]
+        .into_iter()
+        .any(|path| keys::at(&user, path).is_some_and(|value| !value.is_null()));
     match user {
         Value::Null => {}
         Value::Object(_) => {
@@ -327,9 +355,11 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
         }
         _ => problems.add(Severity::Error, "", "expected a mapping of sections".into()),
     }
+    let etcd_named = named || env("APISIX_DEPLOYMENT_ETCD_HOST").is_some();
     complete(&mut tree, env, &mut problems);
     add_plugins(&mut tree, &mut problems);
-    let local = settings::read(tree, &mut problems);
+    let mut local = settings::read(tree, &mut problems);
+    (local.etcd_named, local.admin_named) = (etcd_named, admin_named);
     let list = problems.list;
     if list.iter().any(|problem| problem.severity == Severity::Error) {
         Err(list)
@@ -445,8 +475,8 @@ fn lua_type(value: &Value) -> &'static str {
     }
 }
 
-/// What APISIX derives after the merge: the provider in one place, the role's consequences,
-/// and the two reserved variables.
+/// What APISIX derives after the merge: the provider in one place, if one is said, the role's
+/// consequences, and the two reserved variables.
 fn complete(tree: &mut Value, env: Env<'_>, problems: &mut Problems<'_>) {
     let role = keys::at(tree, "deployment.role").and_then(Value::as_str).unwrap_or("traditional");
     let role = if env("APISIX_STAND_ALONE").as_deref() == Some("true") {
@@ -455,30 +485,21 @@ fn complete(tree: &mut Value, env: Env<'_>, problems: &mut Problems<'_>) {
         role.to_owned()
     };
     let path = format!("deployment.role_{role}.config_provider");
-    let provider = keys::at(tree, &path).and_then(Value::as_str).unwrap_or("yaml").to_owned();
-    match (role.as_str(), provider.as_str()) {
-        ("traditional" | "data_plane" | "control_plane" | "standalone", "yaml" | "json") => {}
-        ("traditional" | "data_plane" | "control_plane", "etcd" | "xds") => problems.add(
-            Severity::Warning,
-            &path,
-            format!("{path} \"{provider}\" is not supported by moongate yet, \"yaml\" is used"),
-        ),
-        ("traditional" | "data_plane" | "control_plane" | "standalone", other) => problems.add(
-            Severity::Error,
-            &path,
-            format!("{path} must be yaml or json, not \"{other}\""),
-        ),
-        (other, _) => problems.add(
+    let said = keys::at(tree, &path).and_then(Value::as_str).map(str::to_owned);
+    if !matches!(role.as_str(), "traditional" | "data_plane" | "control_plane" | "standalone") {
+        problems.add(
             Severity::Error,
             "deployment.role",
             format!(
-                "deployment.role must be traditional, data_plane or control_plane, not \"{other}\""
+                "deployment.role must be traditional, data_plane or control_plane, not \"{role}\""
             ),
-        ),
+        );
+    } else if let Some(said) = said.as_deref().filter(|said| Provider::from_name(said).is_none()) {
+        let text = format!("{path} must be yaml, json, etcd or embedded, not \"{said}\"");
+        problems.add(Severity::Error, &path, text);
     }
-    let provider = if provider == "json" { "json" } else { "yaml" };
     if let Some(deployment) = tree.get_mut("deployment").and_then(Value::as_object_mut) {
-        deployment.insert("config_provider".into(), provider.into());
+        deployment.insert("config_provider".into(), said.map_or(Value::Null, Value::String));
         deployment.insert("role".into(), role.as_str().into());
         let hosts = env("APISIX_DEPLOYMENT_ETCD_HOST")
             .and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok());

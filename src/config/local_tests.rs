@@ -39,7 +39,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(local.missing("any"), PluginMissing::Refuse);
     assert!(local.plugins.iter().any(|name| name == "key-auth"));
     assert!(!local.plugins.iter().any(|name| name == "example-plugin"));
-    assert_eq!(local.raw["deployment"]["config_provider"], "yaml");
+    assert_eq!((local.provider, local.etcd_named), (None, false));
     assert_eq!(local.memory.resume_bytes_max, 64 << 20);
 }
 
@@ -123,13 +123,10 @@ deployment: {role: king}
 
 #[test]
 fn what_is_not_known_or_not_done_is_a_warning() {
-    let text = "apisix:\n  ssl: {enable: true}\n  foo: 1\ndeployment:\n  role_traditional:\n    \
-                config_provider: etcd\n";
+    let text = "apisix:\n  ssl: {enable: true}\n  foo: 1\n";
     let warnings: Vec<_> = read(text).unwrap().warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings[0], "config.yaml:2: warning: apisix.ssl is not supported by moongate yet");
     assert_eq!(warnings[1], "config.yaml:3: warning: unknown key apisix.foo, ignored");
-    assert!(warnings[2].contains("\"etcd\" is not supported by moongate yet"));
-    assert!(warnings[2].starts_with("config.yaml:6"));
 }
 
 #[test]

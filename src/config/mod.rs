@@ -19,6 +19,7 @@ mod keys;
 pub mod local;
 pub mod merge;
 pub mod plugin;
+pub mod provider;
 pub mod raw;
 pub mod resource_schema;
 pub mod route;

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    item::{Fingerprint, fingerprint},
+    item::{Fingerprint, fingerprint, text_fingerprint},
     yaml::{self, DocumentLimits, ParseError},
 };
 
@@ -92,6 +92,8 @@ pub enum RawValue {
     Read(Value),
     /// It was read once before; again only if somebody asks.
     Unread(Lines),
+    /// There is something, but no object: why.
+    Broken(String),
 }
 
 impl RawValue {
@@ -99,10 +101,11 @@ impl RawValue {
     ///
     /// # Errors
     ///
-    /// None that was not found when the lines were read first.
+    /// It is none. Of lines that were read once, none that was not found then.
     pub fn into_value(self) -> Result<Value, String> {
         let lines = match self {
             Self::Read(value) => return Ok(value),
+            Self::Broken(why) => return Err(why),
             Self::Unread(lines) => lines,
         };
         let (mut value, _) = lines.read().map_err(|error| error.to_string())?;
@@ -202,15 +205,20 @@ pub struct RawItem {
 }
 
 impl RawItem {
-    /// The object `id` with this value.
-    ///
-    /// # Errors
-    ///
-    /// The value is no object, or its own id cannot be one.
-    pub fn new(id: &str, mut value: Value) -> Result<Self, String> {
-        let Facts { modified_index, created_index, hash, .. } = Facts::take(&mut value)?;
-        let value = RawValue::Read(value);
-        Ok(Self { id: id.to_owned(), line: None, modified_index, created_index, hash, value })
+    /// The object `id` with this value, which a source gave these revisions of its creation and
+    /// of its last change. What is no object is refused when it is checked, as an object is that
+    /// is wrong.
+    #[must_use]
+    pub fn new(id: &str, value: Result<Value, String>, indexes: Option<(u64, u64)>) -> Self {
+        let (hash, value) = match value.and_then(|mut value| {
+            let facts = Facts::take(&mut value)?;
+            Ok((facts.hash, RawValue::Read(value)))
+        }) {
+            Ok(read) => read,
+            Err(why) => (text_fingerprint(&why), RawValue::Broken(why)),
+        };
+        let (created_index, modified_index) = indexes.unzip();
+        Self { id: id.to_owned(), line: None, modified_index, created_index, hash, value }
     }
 }
 
@@ -242,6 +250,11 @@ impl RawDocument {
         &self.items[kind.index()]
     }
 
+    /// Adds an object.
+    pub fn push(&mut self, kind: Kind, item: RawItem) {
+        self.items[kind.index()].push(item);
+    }
+
     /// Takes the objects of one kind out.
     pub(super) fn take(&mut self, kind: Kind) -> Vec<RawItem> {
         std::mem::take(&mut self.items[kind.index()])
@@ -253,7 +266,7 @@ impl RawDocument {
     ///
     /// A section of the wrong shape: such a document is refused as a whole, since objects
     /// that cannot be read are not the same as objects that were taken out.
-    pub(super) fn split(
+    pub fn split(
         root: Value,
         line: &dyn Fn(&str) -> Option<usize>,
     ) -> Result<Self, (Option<usize>, String)> {

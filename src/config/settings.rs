@@ -15,6 +15,7 @@ use super::{
         AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, PluginMissing,
         Problems, Reload, RouterKind, Watchdog, WorkerCount,
     },
+    provider::Provider,
     snippet::{self, Snippets},
     units,
     upstream::Timeout,
@@ -27,6 +28,7 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
     let mut from = Reader { tree: &raw, problems };
     let snippets = snippets(&mut from);
     let said = snippets.as_deref();
+    let provider = provider(&mut from);
     Local {
         node_listen: node_listen(&mut from),
         workers: workers(&mut from),
@@ -78,7 +80,14 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         plugin_attr: from.subtree("plugin_attr"),
         data_encryption: from.subtree("apisix.data_encryption"),
         shared_dicts: shared_dicts(&mut from, said),
-        standalone: standalone(&mut from),
+        provider,
+        etcd_named: false,
+        admin_named: false,
+        enable_admin: from.flag("apisix.enable_admin"),
+        standalone: match provider {
+            Some(Provider::File(format)) => format,
+            _ => Format::Yaml,
+        },
         plugin_missing: plugin_missing(&mut from, "moongate.plugin_missing"),
         plugin_missing_by_name: missing_by_name(&mut from),
         readiness_strict: from.flag("moongate.readiness_strict"),
@@ -291,11 +300,8 @@ fn dns_valid(from: &mut Reader<'_, '_>) -> Option<Duration> {
     from.get(PATH).is_some().then(|| from.time(PATH))
 }
 
-fn standalone(from: &mut Reader<'_, '_>) -> Format {
-    match from.text("deployment.config_provider").as_str() {
-        "json" => Format::Json,
-        _ => Format::Yaml,
-    }
+fn provider(from: &mut Reader<'_, '_>) -> Option<Provider> {
+    Provider::from_name(from.get("deployment.config_provider")?.as_str()?)
 }
 
 fn memory(from: &mut Reader<'_, '_>) -> Memory {

@@ -83,6 +83,28 @@ impl Snapshot {
         }
     }
 
+    /// The ids of all objects of one kind.
+    #[must_use]
+    pub fn kind_ids(&self, kind: Kind) -> Vec<Arc<str>> {
+        fn ids<T>(collection: &Collection<T>) -> Vec<Arc<str>> {
+            collection.iter().map(|item| Arc::clone(&item.id)).collect()
+        }
+        match kind {
+            Kind::Routes => ids(&self.routes),
+            Kind::Services => ids(&self.services),
+            Kind::Upstreams => ids(&self.upstreams),
+            Kind::Consumers => ids(&self.consumers),
+            Kind::PluginConfigs => ids(&self.plugin_configs),
+            Kind::GlobalRules => ids(&self.global_rules),
+            Kind::PluginMetadata => ids(&self.plugin_metadata),
+            Kind::ConsumerGroups => ids(&self.consumer_groups),
+            Kind::Protos => ids(&self.protos),
+            Kind::Ssls => ids(&self.ssls),
+            Kind::StreamRoutes => ids(&self.stream_routes),
+            Kind::Secrets => ids(&self.secrets),
+        }
+    }
+
     /// How many objects of one kind there are.
     #[must_use]
     pub fn kind_len(&self, kind: Kind) -> usize {

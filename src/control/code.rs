@@ -99,6 +99,7 @@ impl Control {
         self.common.generation = Arc::clone(generation);
         self.publish_if_new(applied);
         self.board.set_live(&self.live, &self.vm);
+        self.tell_facts();
         self.close(before);
         Ok(())
     }
@@ -159,6 +160,12 @@ impl Control {
     /// The objects' file. While it is broken the code that serves cannot be replaced: nobody
     /// could tell whether the stored confs still pass.
     fn document(&self) -> Result<Option<RawDocument>, String> {
+        if let Some(stored) = &self.stored {
+            let document = self.stored_document(&*stored.store);
+            return document
+                .map(Some)
+                .map_err(|why| format!("the stored confs cannot be checked: {why}"));
+        }
         let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
         match file::read(&path, self.local.standalone, &self.local.limits, &env::process) {
             Ok(document) => Ok(Some(document)),
@@ -273,6 +280,7 @@ impl Control {
         }
         let before = std::mem::replace(&mut self.vm, vm);
         self.board.set_live(&self.live, &self.vm);
+        self.tell_facts();
         self.close(before);
     }
 }

@@ -41,7 +41,9 @@ impl Control {
     pub(super) fn watch(&self, events: &mpsc::Sender<Event>) -> Result<Vec<Watcher>, String> {
         let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
         let mut watchers = Vec::new();
-        if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+        if (self.stored.is_none() || self.store_by_default)
+            && let (Some(dir), Some(name)) = (path.parent(), path.file_name())
+        {
             let events = events.clone();
             let watched = Watched::files(dir, &[&name.to_string_lossy()]);
             let watcher = Watcher::new(vec![watched], move |_| {
@@ -71,6 +73,9 @@ impl Control {
 
     /// Reads the objects' file and applies it if it changed.
     pub(super) fn reload_objects(&mut self) {
+        if self.stored.is_some() && !self.file_instead() {
+            return;
+        }
         let document = match self.read_objects() {
             Ok(document) => document,
             Err(error) => {
@@ -109,6 +114,21 @@ impl Control {
                 }
                 self.reader.read(&path, local.standalone, &local.limits, env)
             }
+        }
+    }
+
+    /// Serves the example.
+    pub(super) fn reload_example(&mut self) {
+        let Some(example) = self.example else { return };
+        let started = Instant::now();
+        match file::parse(example, Format::Yaml, &self.local.limits, &env::process) {
+            Ok(document) => {
+                let mut checker = Checker { vm: &self.vm, local: &self.local };
+                let applied =
+                    check::apply(&self.snapshot, document, &mut checker, Recheck::Changed);
+                self.publish(applied, started);
+            }
+            Err(error) => log_at!(Level::Error, "the example does not load: {error}"),
         }
     }
 

@@ -3,12 +3,15 @@
 //!
 //! Nothing here is on the way of a request. [`run`] is the life of the process.
 
+mod admin;
 mod checker;
 mod code;
 mod conf;
 mod http;
+mod judge;
 mod signals;
 mod start;
+mod stored;
 
 use std::{
     path::PathBuf,
@@ -16,12 +19,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use stored::Stored;
+use tokio::sync::oneshot;
+
 pub use checker::Checker;
 pub(crate) use start::pid_file;
 pub use start::{Options, checking, checking_plugins};
 
 use crate::{
-    config::{Local, Snapshot, local, source::reader::Reader},
+    admin::judge::{Facts, Question},
+    config::{Local, Snapshot, check::Verdict, keyring::Keyring, local, source::reader::Reader},
     live::Live,
     log::{error_log::Level, writer::Writer},
     log_at,
@@ -29,6 +38,7 @@ use crate::{
         Vm,
         loader::{Changes, Generation},
     },
+    store::Batch,
     sys::platform,
     worker::{Common, Handle, Order},
 };
@@ -45,6 +55,14 @@ enum Event {
     Raised(u64, String),
     /// Somebody asked for a reload; the answer says why it was refused.
     Reload(mpsc::Sender<Result<(), String>>),
+    /// The Admin API did.
+    AdminReload(oneshot::Sender<Result<(), String>>),
+    /// The Admin API asks plugins' code.
+    Judge(Vec<Question>, oneshot::Sender<Vec<Verdict>>),
+    /// The Admin API brings all objects at once.
+    Whole(Value, oneshot::Sender<Result<(), String>>),
+    /// The store tells something.
+    Stored(Batch),
 }
 
 /// How often idle metric series are looked for.
@@ -76,8 +94,18 @@ struct Control {
     reader: Reader,
     /// Whether the objects' file was read at all.
     read_once: bool,
-    /// Served as long as there is no objects' file.
+    /// Served as long as there is no objects' file and nothing in the store.
     example: Option<&'static str>,
+    /// Where the objects are, if they are in no file.
+    stored: Option<Stored>,
+    /// Why nothing can be stored, where that is so.
+    storeless: String,
+    /// Whether the store was chosen because nothing else was there.
+    store_by_default: bool,
+    /// What the Admin API knows of plugins.
+    facts: Arc<ArcSwap<Facts>>,
+    /// For what is encrypted in the store.
+    keyring: Arc<Keyring>,
 }
 
 /// Runs the gateway until it is told to end.
@@ -90,7 +118,7 @@ pub fn run(options: Options) -> Result<(), String> {
     let _ = platform::allow_huge_pages(false);
     let starting = platform::give_memory_back();
     let (events, inbox) = mpsc::channel();
-    let mut control = start::start(&options, &events)?;
+    let mut control = start::start(&options, &events, &inbox)?;
     signals::forward(events.clone())?;
     let _watchers = control.watch(&events)?;
     // What changed between reading and watching.
@@ -123,9 +151,25 @@ impl Control {
                     // Whoever asked may have gone.
                     let _ = answer.send(result);
                 }
+                Event::AdminReload(answer) => {
+                    let result = self.reload_code(true);
+                    // As above.
+                    let _ = answer.send(result);
+                }
+                Event::Judge(questions, answer) => {
+                    // As above.
+                    let _ = answer.send(self.judge(questions));
+                }
+                Event::Whole(root, answer) => {
+                    let result = self.take_whole(root);
+                    // As above.
+                    let _ = answer.send(result);
+                }
+                Event::Stored(batch) => self.stored(batch),
                 Event::Raised(generation, message) => self.raised(generation, &message),
                 Event::Signal(signals::Signal::Hangup) => self.hangup(),
                 Event::Signal(signals::Signal::Reopen) => self.writer.reopen_all(),
+                Event::Signal(signals::Signal::Release) => self.release_store(),
                 Event::Signal(signals::Signal::Fast) => return self.end_now(),
                 Event::Signal(signals::Signal::Graceful) => return self.end(inbox),
             }
@@ -171,7 +215,11 @@ impl Control {
                         restart.join(", ")
                     );
                 }
-                self.local = Arc::new(loaded.local);
+                let mut local = loaded.local;
+                if let Some(provider) = self.local.provider {
+                    local.set_provider(provider);
+                }
+                self.local = Arc::new(local);
                 self.common.local = Arc::clone(&self.local);
                 self.common.plugins = Arc::new(self.local.plugins.clone());
                 crate::log::error_log::set_level(start::level(&self.local));

@@ -18,6 +18,8 @@ pub(super) enum Signal {
     Hangup,
     /// SIGUSR1: reopen the logs.
     Reopen,
+    /// SIGUSR2: let another process have the store.
+    Release,
 }
 
 /// Passes signals on to `events` for as long as the process lives.
@@ -46,6 +48,7 @@ async fn listen(events: &mpsc::Sender<Event>, ready: &mpsc::Sender<Result<(), St
         SignalKind::interrupt(),
         SignalKind::hangup(),
         SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
         SignalKind::child(),
     ];
     let all: Result<Vec<_>, String> = all.into_iter().map(install).collect();
@@ -53,7 +56,7 @@ async fn listen(events: &mpsc::Sender<Event>, ready: &mpsc::Sender<Result<(), St
         Ok(all) => all,
         Err(error) => return drop(ready.send(Err(error))),
     };
-    let [term, quit, int, hup, usr1, child] = &mut all[..] else { return };
+    let [term, quit, int, hup, usr1, usr2, child] = &mut all[..] else { return };
     // The starter waits for this.
     let _ = ready.send(Ok(()));
     let first = std::process::id() == 1;
@@ -64,6 +67,7 @@ async fn listen(events: &mpsc::Sender<Event>, ready: &mpsc::Sender<Result<(), St
             _ = int.recv() => Signal::Fast,
             _ = hup.recv() => Signal::Hangup,
             _ = usr1.recv() => Signal::Reopen,
+            _ = usr2.recv() => Signal::Release,
             _ = child.recv() => {
                 // As process 1 we inherit every orphan of the container.
                 if first {

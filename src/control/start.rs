@@ -10,15 +10,17 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::task::LocalSet;
 
-use super::{Control, Event, http};
+use super::{Control, Event, admin, http, judge, stored::Stored};
 use crate::{
     accept::listener::{self, Peers},
     balance, clock,
     config::{
         Local, Snapshot, env, local,
-        local::{Format, RouterKind, WorkerCount},
+        local::{RouterKind, WorkerCount},
+        provider::Provider,
         snippet::Sites,
         source::reader::Reader,
     },
@@ -216,34 +218,40 @@ fn open_logs(prefix: &Path, local: &Local, writer: &Writer) -> Result<writer::Lo
 }
 
 /// Reads everything, starts the workers and waits until they serve.
-pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<Control, String> {
+pub(super) fn start(
+    options: &Options,
+    events: &mpsc::Sender<Event>,
+    inbox: &mpsc::Receiver<Event>,
+) -> Result<Control, String> {
     log::install(log::Platform {
         local_offset_s: platform::local_offset_s,
         free_bytes: platform::free_bytes,
     });
     let config_path = options.config_path();
     let loaded = load_local(options, &config_path)?;
-    let local = Arc::new(loaded.local);
+    let mut local = loaded.local;
+    let by_default = local.provider.is_none();
+    let (provider, why) = Provider::choose(&local, &options.prefix, &env::process);
+    local.set_provider(provider);
+    let local = Arc::new(local);
     let writer = Writer::new(writer::Options {
         queue_bytes_max: local.log.queue_bytes,
         min_free: local.log.free_bytes_min,
         ..writer::Options::default()
     });
     let access = open_logs(&options.prefix, &local, &writer)?;
+    log_at!(Level::Notice, "use config_provider: {provider} ({why})");
     for warning in &loaded.warnings {
         log_at!(Level::Warn, "{warning}");
     }
-    let provider = match local.standalone {
-        Format::Yaml => "yaml",
-        Format::Json => "json",
-    };
-    log_at!(Level::Info, "use config_provider: {provider}");
     ClientAddr::new(&local)
         .map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
     let workers = count_workers(&local)?;
     let files = platform::raise_open_files(local.worker_rlimit_nofile);
     log_at!(Level::Info, "open files: {files}");
     http::probe(&local, options.takeover)?;
+    admin::probe(&local, options.takeover)?;
+    let keyring = admin::settings(&local)?.keyring();
     let listeners = listen(&local, workers, options.takeover)?;
     let common = common(options, &local, workers, access, events);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -256,6 +264,15 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
     }
     let board = Arc::new(http::Board::new(&common, writer.clone(), events.clone()));
     let example = example(options, &config_path, &local);
+    let place = (options.prefix.as_path(), options.takeover);
+    let (stored, storeless) = match Stored::open(place, (&local, by_default), events)? {
+        Ok(stored) => (stored, "the objects are in a file".to_owned()),
+        Err(why) => {
+            log_at!(Level::Error, "nothing can be stored: {why}");
+            (None, why)
+        }
+    };
+    let facts = Arc::new(ArcSwap::from_pointee(judge::facts(&vm)));
     let mut control = Control {
         prefix: options.prefix.clone(),
         config_path,
@@ -274,14 +291,21 @@ pub(super) fn start(options: &Options, events: &mpsc::Sender<Event>) -> Result<C
         retired: Vec::new(),
         read_once: false,
         example,
+        store_by_default: by_default && provider == Provider::Embedded,
+        stored,
+        storeless,
+        facts,
+        keyring,
         local,
         common,
     };
     control.reload_objects();
+    control.await_store(inbox, events);
     control.common.live = Arc::clone(&control.live);
     control.common.code = Arc::new(Code::of(&control.vm, &control.common.plugins));
     start_workers(&mut control, listeners)?;
     http::serve(Arc::clone(&control.board), &control.local)?;
+    admin::serve(&control, events)?;
     write_pid_file(&options.prefix);
     log_at!(Level::Notice, "moongate {} is ready, {workers} workers", crate::VERSION);
     Ok(control)

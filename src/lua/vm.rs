@@ -262,6 +262,25 @@ impl Vm {
         self.loaded.iter().any(|plugin| &*plugin.name == name)
     }
 
+    /// What a loaded plugin is and takes: `name`, `priority`, `version`, `type`, `scope` and its
+    /// schemas.
+    ///
+    /// # Errors
+    ///
+    /// Its schemas cannot be written as JSON.
+    pub(crate) fn describe(&self, plugin: &str) -> Result<serde_json::Value, String> {
+        let Some(co) = self.entry("describe") else { return Err("nobody describes".to_owned()) };
+        co.push_str(plugin.as_bytes());
+        let co = task::run_now(&self.core, co, 1, None, Phase::Init)
+            .map_err(|failure| failure.message)?;
+        let (text, why) = (co.str(1), co.str(2).unwrap_or_default());
+        self.core.recycle(co);
+        match text {
+            Some(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            None => Err(String::from_utf8_lossy(&why).into_owned()),
+        }
+    }
+
     /// Checks a conf with the plugin's own `check_schema`, filling in defaults.
     ///
     /// # Errors

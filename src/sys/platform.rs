@@ -170,6 +170,9 @@ pub fn discard(mut child: Child) {
     drop(started);
 }
 
+/// What asks a gateway to let another process have its store.
+pub const RELEASE: i32 = libc::SIGUSR2;
+
 /// Sends `signal` to process `pid`.
 ///
 /// # Errors

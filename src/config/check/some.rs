@@ -18,9 +18,7 @@ pub struct ObjectChange {
     /// Its id.
     pub id: String,
     /// What it is now; `None`: it is gone.
-    ///
-    /// An error says why what is there cannot be read as an object.
-    pub now: Option<Result<RawItem, String>>,
+    pub now: Option<RawItem>,
 }
 
 /// Lays `changes` over `prev`, in their order. All else stays as it is.
@@ -99,7 +97,7 @@ impl<'c> Run<'c> {
             return;
         };
         let before = collection.get(&id).cloned();
-        match now.and_then(|raw| self.one(kind, raw, before.as_ref())) {
+        match self.one(kind, now, before.as_ref()) {
             Ok(item) => {
                 if !before.is_some_and(|before| Arc::ptr_eq(&before, &item)) {
                     collection.insert(item);

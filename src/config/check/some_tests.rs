@@ -9,7 +9,7 @@ use super::*;
 use crate::config::{check::apply, raw::RawDocument, testing::Names};
 
 fn put(kind: Kind, id: &str, value: Value) -> ObjectChange {
-    ObjectChange { kind, id: id.to_owned(), now: Some(RawItem::new(id, value)) }
+    ObjectChange { kind, id: id.to_owned(), now: Some(RawItem::new(id, Ok(value), None)) }
 }
 
 fn gone(kind: Kind, id: &str) -> ObjectChange {
@@ -50,8 +50,11 @@ fn what_is_wrong_is_refused_until_it_is_mended_or_gone() {
     assert!(good.refusals.is_empty());
     let kept = lay(&good, vec![put(Kind::Routes, "1", bad)]);
     assert!(kept.refusals[0].kept && kept.routes.len() == 1);
-    let unreadable =
-        ObjectChange { kind: Kind::Services, id: "s".into(), now: Some(Err("no JSON".into())) };
+    let unreadable = ObjectChange {
+        kind: Kind::Services,
+        id: "s".into(),
+        now: Some(RawItem::new("s", Err("no JSON".into()), None)),
+    };
     let two = lay(&kept, vec![unreadable]);
     assert_eq!(two.refusals.len(), 2);
     let none = lay(&two, vec![gone(Kind::Routes, "1"), gone(Kind::Services, "s")]);

@@ -80,6 +80,15 @@ impl Lock {
     }
 }
 
+/// The process that has the store of a directory open, if one has it and says which.
+pub(super) fn owner(dir: &Path) -> Option<i32> {
+    let file = File::open(dir.join(FILE)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => read(&file).lines().next()?.parse().ok(),
+        _ => None,
+    }
+}
+
 fn read(file: &File) -> String {
     let mut text = Vec::new();
     let _ = file.take(BYTES_MAX).read_to_end(&mut text);

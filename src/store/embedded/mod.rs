@@ -61,6 +61,12 @@ impl Default for Options {
     }
 }
 
+/// The process that has the store of a directory open, if one has it and says which.
+#[must_use]
+pub fn owner(dir: &Path) -> Option<i32> {
+    lock::owner(dir)
+}
+
 /// Why a store does not open. The file is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {

@@ -1,0 +1,524 @@
+//! Objects from a store: what it tells becomes what serves.
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{Checker, Control, Event, admin};
+use crate::{
+    admin::judge::Facts,
+    config::{
+        Local, Snapshot,
+        check::{ObjectChange, SchemaType, apply_changes},
+        env,
+        keyring::Keyring,
+        local,
+        provider::Provider,
+        raw::{Kind, RawDocument, RawItem},
+    },
+    log::error_log::Level,
+    log_at,
+    store::{
+        Answer, Batch, Change, Entry, Listing, Sink, Store, StoreError, Write, Written,
+        embedded::{self, Embedded, OpenError},
+        etcd::{Etcd, Options},
+    },
+    sys::platform,
+    upstream::tls::{TlsClient, TlsOptions, Trust},
+};
+
+/// How long the answer to a write waits until all workers serve by it. What takes longer is told
+/// as written, which it is.
+const EFFECT: Duration = Duration::from_secs(1);
+
+/// How long a start waits for the first word of the store.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// How long a take-over waits for the store of the process before it.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// The store, and how much of it is in force.
+pub(super) struct Stored {
+    pub(super) store: Arc<dyn Store>,
+    /// The same, if it is a file of ours.
+    file: Option<Arc<Embedded>>,
+    /// The revision by which all workers serve.
+    applied: watch::Sender<u64>,
+}
+
+impl Stored {
+    fn new(store: Arc<dyn Store>, file: Option<Arc<Embedded>>) -> Self {
+        Self { store, file, applied: watch::Sender::new(0) }
+    }
+
+    /// Opens the store that `local` asks for; `None` if objects come from a file. A store by
+    /// default that cannot be opened is none, and why.
+    ///
+    /// # Errors
+    ///
+    /// Why the store that somebody asked for cannot be opened.
+    pub(super) fn open(
+        (prefix, takeover): (&Path, bool),
+        (local, by_default): (&Local, bool),
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Result<Option<Self>, String>, String> {
+        match local.provider {
+            Some(Provider::Embedded) => {
+                match open_embedded(&admin::data_dir(prefix), takeover, events) {
+                    Ok(store) => Ok(Ok(Some(Self::new(Arc::clone(&store) as _, Some(store))))),
+                    Err(error @ OpenError::Io { .. }) if by_default => Ok(Err(error.to_string())),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+            Some(Provider::Etcd) => {
+                let options = etcd_options(local)?;
+                let snapshot = admin::make_data_dir(prefix);
+                if let Err(why) = &snapshot {
+                    log_at!(Level::Warn, "a start without etcd will have nothing to serve: {why}");
+                }
+                let snapshot = snapshot.ok().map(|data| data.join("etcd.snapshot"));
+                let store = Etcd::connect(options, snapshot, sink(events));
+                let store = store.map_err(|error| format!("etcd: {error}"))?;
+                Ok(Ok(Some(Self::new(Arc::new(store), None))))
+            }
+            _ => Ok(Ok(None)),
+        }
+    }
+
+    /// The store for those who write: their answers come when the workers serve by what they wrote.
+    pub(super) fn effective(&self) -> Arc<dyn Store> {
+        let (store, applied) = (Arc::clone(&self.store), self.applied.subscribe());
+        Arc::new(Effective { store, applied })
+    }
+}
+
+/// Opens the store, which a process before us may have to let go first.
+fn open_embedded(
+    data: &Path,
+    takeover: bool,
+    events: &mpsc::Sender<Event>,
+) -> Result<Arc<Embedded>, OpenError> {
+    let open = || Embedded::open(data, embedded::Options::default(), sink(events));
+    let end = Instant::now() + RELEASE;
+    let mut asked = false;
+    loop {
+        match open() {
+            Err(OpenError::InUse { .. }) if takeover && Instant::now() < end => {
+                if !asked && let Some(pid) = embedded::owner(data) {
+                    // If it is gone meanwhile, so is its lock.
+                    let _ = platform::signal(pid, platform::RELEASE);
+                    asked = true;
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn etcd_options(local: &Local) -> Result<Options, String> {
+    let section = local.raw.pointer("/deployment/etcd").unwrap_or(&Value::Null);
+    let mut options = Options::read(section).map_err(|wrong| wrong.join("\n"))?;
+    let files = &options.tls_files;
+    let read = |path: &String| {
+        std::fs::read_to_string(path)
+            .map_err(|error| format!("deployment.etcd.tls: {path}: {error}"))
+    };
+    let cert = files.cert.as_ref().map(read).transpose()?;
+    let key = files.key.as_ref().map(read).transpose()?;
+    let trusted = local.raw.pointer("/apisix/ssl/ssl_trusted_certificate").and_then(Value::as_str);
+    // The word for what the system trusts.
+    let trusted = trusted.filter(|path| *path != "system").map(|path| read(&path.to_owned()));
+    let trusted = trusted.transpose()?;
+    let trust = match &trusted {
+        _ if !files.verify => Trust::Anyone,
+        Some(roots) => Trust::Roots(roots),
+        None => Trust::PublicRoots,
+    };
+    let client = cert.as_deref().zip(key.as_deref());
+    let tls = TlsClient::new(&TlsOptions { trust, client, alpn: &[b"h2"] })
+        .map_err(|error| format!("deployment.etcd.tls: {error}"))?;
+    options.tls = Some(tls.connector().clone());
+    Ok(options)
+}
+
+/// Sends what a store tells to the control thread.
+fn sink(events: &mpsc::Sender<Event>) -> Sink {
+    let events = events.clone();
+    Box::new(move |batch| {
+        // Without a control thread nobody serves.
+        let _ = events.send(Event::Stored(batch));
+    })
+}
+
+/// A store whose writes are answered when they are in force.
+struct Effective {
+    store: Arc<dyn Store>,
+    applied: watch::Receiver<u64>,
+}
+
+impl Store for Effective {
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
+        self.store.get(key)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
+        self.store.list(prefix)
+    }
+
+    fn write(&self, write: Write) -> Answer<'_, Written> {
+        Box::pin(async move {
+            if self.applied.has_changed().is_err() {
+                return Err(StoreError::Unavailable(NOT_USED.to_owned()));
+            }
+            let written = self.store.write(write).await?;
+            let mut applied = self.applied.clone();
+            let there = applied.wait_for(|revision| *revision >= written.revision);
+            // In a process that ends nothing comes into force.
+            let _ = tokio::time::timeout(EFFECT, there).await;
+            Ok(written)
+        })
+    }
+
+    fn new_id(&self) -> Answer<'_, u64> {
+        self.store.new_id()
+    }
+}
+
+/// What a write is told when the file of objects serves instead of the store.
+const NOT_USED: &str = "the objects' file is in use since it is there, and the store is not";
+
+/// Where nothing can be stored, and why.
+pub(super) struct NoStore(pub(super) String);
+
+impl NoStore {
+    fn answer<T: 'static>(&self) -> Answer<'_, T> {
+        Box::pin(async { Err(StoreError::Unavailable(self.0.clone())) })
+    }
+}
+
+impl Store for NoStore {
+    fn get<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Entry>> {
+        self.answer()
+    }
+
+    fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Listing> {
+        self.answer()
+    }
+
+    fn write(&self, _: Write) -> Answer<'_, Written> {
+        self.answer()
+    }
+
+    fn new_id(&self) -> Answer<'_, u64> {
+        self.answer()
+    }
+}
+
+impl Control {
+    /// Waits at a start until the store told what it has, or that it cannot be reached.
+    pub(super) fn await_store(
+        &mut self,
+        inbox: &mpsc::Receiver<Event>,
+        events: &mpsc::Sender<Event>,
+    ) {
+        if self.stored.is_none() {
+            return;
+        }
+        let end = Instant::now() + FIRST;
+        let mut later = Vec::new();
+        loop {
+            match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stored(batch)) => {
+                    self.stored(batch);
+                    break;
+                }
+                Ok(event) => later.push(event),
+                Err(_) => {
+                    log_at!(Level::Error, "the store says nothing: starting without objects");
+                    break;
+                }
+            }
+        }
+        for event in later {
+            // We hold the other end.
+            let _ = events.send(event);
+        }
+    }
+
+    /// Whether the objects' file is to serve from now on instead of the store: it came after a
+    /// start that found neither, and nobody has written to the store.
+    pub(super) fn file_instead(&mut self) -> bool {
+        let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
+        if !self.store_by_default || !path.exists() {
+            return false;
+        }
+        let path = path.display();
+        if self.example.is_none() {
+            log_at!(Level::Warn, "{path} is not in use: the objects are in the store; see README");
+            return false;
+        }
+        log_at!(Level::Notice, "the objects are those of {path}, since it is there now");
+        self.stored = None;
+        let mut local = (*self.local).clone();
+        local.set_provider(Provider::File(local.standalone));
+        self.local = Arc::new(local);
+        true
+    }
+
+    /// Lets another process have the store's file.
+    pub(super) fn release_store(&mut self) {
+        let Some(file) = self.stored.as_ref().and_then(|stored| stored.file.clone()) else {
+            return;
+        };
+        match self.runtime.block_on(file.release()) {
+            Ok(()) => log_at!(Level::Notice, "the store is handed over to another process"),
+            Err(why) => log_at!(Level::Error, "the store cannot be handed over: {why}"),
+        }
+    }
+
+    /// Takes in what the store tells.
+    pub(super) fn stored(&mut self, batch: Batch) {
+        if self.stored.is_none() {
+            return;
+        }
+        match batch {
+            Batch::All(listing) => self.take_all(listing),
+            Batch::Changes { revision, changes } => {
+                let mut now = self.without_example();
+                now.extend(self.objects(changes));
+                self.lay(now, revision);
+            }
+            Batch::Lost(why) => {
+                log_at!(Level::Error, "the store is lost, the configuration stays as it is: {why}");
+                self.board.set_objects_error(Some(why));
+            }
+            Batch::Found => {
+                log_at!(Level::Notice, "the store is there again");
+                self.board.set_objects_error(None);
+            }
+        }
+    }
+
+    /// Everything anew. What is not different keeps its identity, as it does with single changes.
+    fn take_all(&mut self, listing: Listing) {
+        let Listing { entries, revision } = listing;
+        let now = self.objects(entries.into_iter().map(Change::Put).collect());
+        if now.is_empty() && self.example.is_some() && !self.read_once {
+            // Until somebody writes something.
+            self.reload_example();
+            self.read_once = true;
+            return;
+        }
+        self.example = None;
+        let there: HashSet<(Kind, &str)> =
+            now.iter().map(|change| (change.kind, &*change.id)).collect();
+        let mut changes: Vec<ObjectChange> = ids(&self.snapshot)
+            .filter(|(kind, id)| !there.contains(&(*kind, &**id)))
+            .map(|(kind, id)| ObjectChange { kind, id, now: None })
+            .collect();
+        drop(there);
+        changes.extend(now);
+        self.board.set_objects_error(None);
+        self.lay(changes, revision);
+    }
+
+    /// What takes the built-in example away, if it serves.
+    fn without_example(&mut self) -> Vec<ObjectChange> {
+        if self.example.take().is_none() {
+            return Vec::new();
+        }
+        ids(&self.snapshot).map(|(kind, id)| ObjectChange { kind, id, now: None }).collect()
+    }
+
+    /// The objects among what changed, decrypted.
+    fn objects(&self, changes: Vec<Change>) -> Vec<ObjectChange> {
+        let facts = self.facts.load();
+        let open = Opener { keyring: &self.keyring, facts: &facts };
+        changes.into_iter().filter_map(|change| object(change, &open)).collect()
+    }
+
+    fn lay(&mut self, changes: Vec<ObjectChange>, revision: u64) {
+        if !changes.is_empty() {
+            let started = Instant::now();
+            let mut checker = Checker { vm: &self.vm, local: &self.local };
+            let applied = apply_changes(&self.snapshot, changes, &mut checker);
+            if !super::conf::same(&self.snapshot, &applied.snapshot) {
+                self.publish(applied, started);
+            }
+        }
+        self.read_once = true;
+        if let Some(stored) = &self.stored {
+            stored.applied.send_replace(revision);
+        }
+    }
+
+    /// All objects of the store, to be checked by other code.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub(super) fn stored_document(&self, store: &dyn Store) -> Result<RawDocument, String> {
+        let listing = self.runtime.block_on(store.list(""));
+        let listing = listing.map_err(|error| error.to_string())?;
+        let mut document = RawDocument::default();
+        for change in self.objects(listing.entries.into_iter().map(Change::Put).collect()) {
+            if let Some(item) = change.now {
+                document.push(change.kind, item);
+            }
+        }
+        Ok(document)
+    }
+}
+
+/// The objects of a snapshot, those among them that are refused and were never good.
+fn ids(snapshot: &Snapshot) -> impl Iterator<Item = (Kind, String)> {
+    let refused = snapshot.refusals.iter().map(|refusal| (refusal.kind, refusal.id.clone()));
+    let served = Kind::ALL
+        .into_iter()
+        .flat_map(|kind| snapshot.kind_ids(kind).into_iter().map(move |id| (kind, id.to_string())));
+    served.chain(refused)
+}
+
+/// Decrypts what the Admin API encrypted.
+struct Opener<'a> {
+    keyring: &'a Keyring,
+    facts: &'a Facts,
+}
+
+impl Opener<'_> {
+    fn open(&self, kind: Kind, id: &str, value: &mut Value) {
+        if kind == Kind::Ssls {
+            let keys = value.get_mut("keys").and_then(Value::as_array_mut);
+            for key in keys.into_iter().flatten() {
+                self.open_key(key);
+            }
+            value.get_mut("key").into_iter().for_each(|key| self.open_key(key));
+            return;
+        }
+        if !self.keyring.seals_fields() {
+            return;
+        }
+        if kind == Kind::PluginMetadata {
+            return self.open_conf(id, SchemaType::Metadata, value);
+        }
+        let schema =
+            if kind == Kind::Consumers { SchemaType::Consumer } else { SchemaType::Plugin };
+        let Some(Value::Object(plugins)) = value.get_mut("plugins") else { return };
+        for (name, conf) in plugins {
+            self.open_conf(name, schema, conf);
+        }
+    }
+
+    fn open_conf(&self, plugin: &str, schema: SchemaType, conf: &mut Value) {
+        let facts = self.facts.plugin(plugin);
+        if let Some(schema) = facts.and_then(|facts| facts.secrets(schema)) {
+            // What was not encrypted is used as it is.
+            self.keyring.open_conf(conf, schema);
+        }
+    }
+
+    fn open_key(&self, key: &mut Value) {
+        if let Value::String(text) = key
+            && let Ok(plain) = self.keyring.open_key(text)
+        {
+            *text = plain;
+        }
+    }
+}
+
+/// The change as one of an object; `None` if the key is of nothing that serves.
+fn object(change: Change, open: &Opener<'_>) -> Option<ObjectChange> {
+    let (key, entry) = match &change {
+        Change::Put(entry) => (&entry.key, Some(entry)),
+        Change::Delete { key, .. } => (key, None),
+    };
+    let (plural, id) = key.split_once('/')?;
+    let kind = Kind::from_plural(plural)?;
+    let known = match kind {
+        Kind::Consumers => id.split_once('/').is_none_or(|(_, rest)| {
+            rest.strip_prefix("credentials/").is_some_and(|id| !id.is_empty() && !id.contains('/'))
+        }),
+        Kind::Secrets => id.split('/').count() == 2,
+        // Below a service lie the costs of its GraphQL fields.
+        _ => !id.contains('/'),
+    };
+    if !known || id.is_empty() {
+        return None;
+    }
+    let now = entry.map(|entry| {
+        let value = serde_json::from_str(&entry.value)
+            .map_err(|error| format!("the stored value is no JSON: {error}"));
+        let value = value.map(|value| {
+            let mut value = with_id(kind, id, value);
+            open.open(kind, id, &mut value);
+            value
+        });
+        RawItem::new(id, value, Some((entry.created, entry.modified)))
+    });
+    Some(ObjectChange { kind, id: id.to_owned(), now })
+}
+
+/// Others who write to the store may leave the id to the key.
+fn with_id(kind: Kind, id: &str, mut value: Value) -> Value {
+    if kind != Kind::Consumers
+        && let Value::Object(map) = &mut value
+    {
+        let last = id.rsplit_once('/').map_or(id, |(_, last)| last);
+        map.entry("id").or_insert_with(|| last.into());
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Option<ObjectChange> {
+        let entry = Entry { key: key.into(), value: value.into(), created: 1, modified: 2 };
+        let keyring = Keyring::read(&Value::Null).unwrap();
+        object(Change::Put(entry), &Opener { keyring: &keyring, facts: &Facts::default() })
+    }
+
+    #[test]
+    fn keys_are_objects_or_of_no_interest() {
+        let of = |key: &str| put(key, "{}").map(|change| (change.kind, change.id));
+        assert_eq!(of("routes/1"), Some((Kind::Routes, "1".into())));
+        assert_eq!(of("consumers/jack"), Some((Kind::Consumers, "jack".into())));
+        let credential = Some((Kind::Consumers, "jack/credentials/k".into()));
+        assert_eq!(of("consumers/jack/credentials/k"), credential);
+        assert_eq!(of("secrets/vault/1"), Some((Kind::Secrets, "vault/1".into())));
+        for other in [
+            "routes",
+            "routes/",
+            "gen_id",
+            "plugins",
+            "plugins/a",
+            "services/1/graphql_cost_decorations/2",
+            "consumers/jack/other/k",
+            "consumers/jack/credentials/",
+            "secrets/1",
+            "",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_when_it_is_checked() {
+        let change = put("routes/1", "{").unwrap();
+        let why = change.now.unwrap().value.into_value().unwrap_err();
+        assert!(why.starts_with("the stored value is no JSON"), "{why}");
+        let value = |key, text| put(key, text).unwrap().now.unwrap().value.into_value().unwrap();
+        assert_eq!(value("routes/7", "{}")["id"], "7");
+        assert_eq!(value("routes/7", "{\"id\": 7}")["id"], 7);
+        assert_eq!(value("consumers/jack", "{}").get("id"), None);
+    }
+}
