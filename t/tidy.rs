@@ -143,6 +143,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prost", &["codec", "store"]),
     ("prost_reflect", &["codec"]),
     ("protox", &["codec"]),
+    ("roxmltree", &["codec"]),
     ("snap", &["codec"]),
     // The client of Redis has connections of its own: see src/shared/redis/mod.rs.
     ("redis", &["shared"]),

@@ -7,6 +7,7 @@
 //! nothing of sockets, and the upstream nothing of a protocol.
 
 pub mod registry;
+pub mod saml;
 pub mod sign;
 pub mod tars;
 #[cfg(test)]

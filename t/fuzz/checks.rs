@@ -11,6 +11,8 @@ mod calls;
 mod expr;
 #[path = "http.rs"]
 mod http;
+#[path = "saml.rs"]
+mod saml;
 #[path = "sign.rs"]
 mod sign;
 #[path = "snippet.rs"]
@@ -41,6 +43,7 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     [
         http::CHECKS,
         expr::CHECKS,
+        saml::CHECKS,
         sign::CHECKS,
         snippet::CHECKS,
         tars::CHECKS,

@@ -305,6 +305,110 @@ def openid_connect_jwks(t):
     t.status_is(ask(oidc_token(t)), 401, "one that is no JWT")
 
 
+def saml_conf(t, path, **more):
+    """What the two cases with the provider of idp.py have in common."""
+    def pem(name):
+        return text_of(os.path.join(t.work, name))
+    return {"sp_issuer": "sp & co", "idp_uri": t.saml_url + "/saml", "idp_cert": pem("idp.crt"),
+            "sp_cert": pem("sp.crt"), "sp_private_key": pem("sp.key"), "secret": "a-secret-of-saml",
+            "login_callback_uri": path + "/acs", "logout_uri": path + "/logout",
+            "logout_callback_uri": path + "/sls", "logout_redirect_uri": "/saml-gone", **more}
+
+
+def saml_login(t, path, twist="", trusting=False):
+    """A browser that was sent to the provider and back, and what it shows."""
+    browser = peers.Browser(trusting)
+    browser.open(t.saml_url + "/twist?" + urllib.parse.quote(twist))
+    page = browser.open("http://127.0.0.1:%d%s/x?a=1&b=%%3c" % (t.port, path))
+    t.that(browser.visited[2].startswith(t.saml_url + "/saml?SAMLRequest="),
+           "who is unknown goes to log in", browser.visited)
+    return browser, browser.submit(page) if "<form" in page.text else page
+
+
+SAML_LOGS = ("message from IdP", "response from IdP", "IdP returned non-success", "state different",
+             "no session found", "logout refused", "no active session")
+
+
+@case("saml-auth", lambda t: saml_conf(t, "/saml-auth"), needs=("saml",), logs=SAML_LOGS)
+def saml_auth(t):
+    top = "http://127.0.0.1:%d/saml-auth/" % t.port
+    browser, page = saml_login(t, "/saml-auth")
+    t.that(page.url == top + "x?a=1&b=%3c" and page.status == 200,
+           "comes back to where he wanted to go", (page.text, page.url, page.status))
+    t.that(any("acs?SAMLResponse=" in url for url in browser.visited), "by HTTP-Redirect",
+           browser.visited)
+    back = next(url for url in browser.visited if "acs?SAMLResponse=" in url)
+    asked = len(browser.visited)
+    page = browser.open(top + "y")
+    t.that(page.status == 200 and len(browser.visited) == asked + 1, "the session lasts",
+           browser.visited[asked:])
+    for who in (browser, peers.Browser()):
+        page = who.open(back)
+        t.that(page.status == 503, "an answer that nobody waits for is refused", page.status)
+    cookie = t.get("/saml-auth/x").fields["set-cookie"].partition(";")[0]
+    answer = t.get(back.removeprefix(top[:-len("/saml-auth/")]), {"Cookie": cookie})
+    t.status_is(answer, 401, "one that another waits for")
+    for twist, status in (("forged", 400), ("stranger", 400), ("state", 401), ("answers", 401),
+                          ("audience", 401), ("recipient", 401), ("unconfirmed", 401),
+                          ("late", 401), ("status", 500)):
+        other, page = saml_login(t, "/saml-auth", twist)
+        t.that(page.status == status, "%s: %d" % (twist, status), (page.url, page.status))
+        asked = len(other.visited)
+        other.open(top + "x")
+        t.that(other.visited[asked + 1].startswith(t.saml_url), twist + ": nobody is logged in",
+               other.visited[asked:])
+    # Out of here, out of there.
+    page = browser.open(top + "logout")
+    t.that(page.url.endswith("/saml-gone"), "who leaves has left the provider too", page.url)
+    t.that(any(url.startswith(top + "sls?SAMLResponse=") for url in browser.visited), "by its word",
+           browser.visited)
+    asked = len(browser.visited)
+    browser.open(top + "x")
+    t.that(browser.visited[asked + 1].startswith(t.saml_url), "and is unknown again",
+           browser.visited[asked:])
+    t.status_is(t.get("/saml-auth/logout"), 401, "who has no session cannot leave")
+    t.status_is(t.get("/saml-auth/sls"), 401, "nor be sent away")
+    t.status_is(t.get("/saml-auth/acs", method="PUT"), 503, "nor come in another way")
+
+
+@case("saml-auth", lambda t: saml_conf(t, "/saml-auth-post",
+                                       auth_protocol_binding_method="HTTP-POST"),
+      needs=("saml",), logs=SAML_LOGS)
+def saml_auth_post(t):
+    top = "http://127.0.0.1:%d/saml-auth-post/" % t.port
+    browser, page = saml_login(t, "/saml-auth-post", trusting=True)
+    t.that(page.url == top + "x?a=1&b=%3c" and page.status == 200,
+           "comes back to where he wanted to go", (page.text, page.url, page.status))
+    t.that(top + "acs" in browser.visited, "by HTTP-POST", browser.visited)
+    cookie = t.get("/saml-auth-post/x").fields.get("set-cookie", "")
+    t.that("saml_session=" in cookie and "Secure" in cookie and "SameSite=None" in cookie,
+           "with a cookie that other sites' forms bring", cookie)
+    other, page = saml_login(t, "/saml-auth-post", "whole", trusting=True)
+    t.that(page.status == 200 and page.url == top + "x?a=1&b=%3c", "or signed as a whole",
+           (page.url, page.status))
+    for twist, status in (("forged", 400), ("wrapped", 400), ("unsigned", 400), ("stranger", 400),
+                          ("doctype", 400), ("state", 401), ("answers", 401), ("audience", 401),
+                          ("recipient", 401), ("unconfirmed", 401), ("late", 401),
+                          ("status", 500)):
+        other, page = saml_login(t, "/saml-auth-post", twist, trusting=True)
+        t.that(page.status == status and page.url == top + "acs", "%s: %d" % (twist, status),
+               (page.text, page.url, page.status))
+        page = other.open(top + "x")
+        t.that(page.url.startswith(t.saml_url), twist + ": nobody is logged in", page.url)
+    browser.open(t.saml_url + "/twist?answers")
+    page = browser.open(top + "logout")
+    t.that(page.status == 401, "an end of another's logout is refused", (page.url, page.status))
+    page = browser.open(t.saml_url + "/end?bob@example.org")
+    t.that(page.text == "ended Requester back", "another's session does not end", page.text)
+    t.that(browser.open(top + "x").url == top + "x", "and this one lasts")
+    page = browser.open(t.saml_url + "/end?ann@example.org")
+    t.that(page.text == "ended Success back", "the provider can end it", page.text)
+    asked = len(browser.visited)
+    browser.open(top + "x")
+    t.that(browser.visited[asked + 1].startswith(t.saml_url), "who is then unknown",
+           browser.visited[asked:])
+
+
 @case("authz-keycloak", lambda t: {"token_endpoint": t.url + "/keycloak/token",
                                    "permissions": ["course#view"], "client_id": "app"},
       logs=("authorization header not available", "Request denied|HTTP 403"))

@@ -1,6 +1,7 @@
 """What stands around the gateway: nginx as upstream, redis, slapd, an OpenID provider with a browser
 for it, and collectors of all kinds."""
 
+import html
 import http.cookiejar
 import http.server
 import json
@@ -288,6 +289,18 @@ def oidc(children, directory, port, callback):
     return True
 
 
+def saml(children, directory, port, top):
+    """The provider of idp.py, or False if `directory` is no environment with its package."""
+    python = os.path.join(directory, "bin", "python")
+    if not os.path.exists(python) or subprocess.run(
+            [python, "-c", "import signxml"], capture_output=True, check=False).returncode:
+        return False
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "idp.py")
+    children.start("saml", [python, script, str(port), children.work, top])
+    wait_for(port)
+    return True
+
+
 class Page:
     """What a browser shows: where it is, status and text."""
 
@@ -297,9 +310,11 @@ class Page:
 
 
 class Browser:
-    """Follows redirections, keeps cookies, sends forms; `visited` is each place it has asked."""
+    """Follows redirections, keeps cookies, sends forms; `visited` is each place it has asked.
 
-    def __init__(self):
+    With `trusting` it also sends to HTTP what is for HTTPS only."""
+
+    def __init__(self, trusting=False):
         self.visited = visited = []
 
         class Follower(urllib.request.HTTPRedirectHandler):
@@ -311,7 +326,9 @@ class Browser:
 
         self.opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), Follower(),
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(
+                http.cookiejar.DefaultCookiePolicy(
+                    secure_protocols=("https", "http") if trusting else ("https",)))))
 
     def open(self, url, data=None):
         self.visited.append(url)
@@ -326,5 +343,7 @@ class Browser:
         action = re.search(r'<form[^>]*action="([^"]+)"', page.text)
         if not action:
             raise ValueError("no form at %s: %s" % (page.url, page.text[:300]))
+        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)
+        fields = {**{name: html.unescape(value) for name, value in hidden}, **fields}
         return self.open(urllib.parse.urljoin(page.url, action[1]),
                          urllib.parse.urlencode(fields).encode())

@@ -17,6 +17,7 @@ mod json;
 mod metrics;
 mod pkey;
 mod re;
+mod saml;
 mod schema;
 mod time;
 mod uri;
@@ -52,6 +53,7 @@ pub(crate) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<
     cipher::register(lua, host)?;
     crypto::register(lua, host)?;
     pkey::register(lua, host)?;
+    saml::register(lua, host)?;
     uri::register(lua, host)?;
     time::register(lua, host)?;
     deflate::register(lua, host)?;

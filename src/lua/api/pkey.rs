@@ -23,7 +23,7 @@ use aws_lc_rs::{
 use mlua::{Lua, LuaString, Table};
 
 /// What was asked for, or why not.
-type Answer<T> = Result<T, String>;
+pub(super) type Answer<T> = Result<T, String>;
 
 /// Fills `host.pkey`.
 pub(super) fn register(lua: &Lua, host: &Table) -> mlua::Result<()> {
@@ -152,15 +152,18 @@ fn verifier(scheme: &str) -> Answer<&'static dyn VerificationAlgorithm> {
     })
 }
 
+/// Whether `sum` is the signature of `text` by the private half of `key`.
+pub(super) fn holds(scheme: &str, key: &[u8], text: &[u8], sum: &[u8]) -> Answer<bool> {
+    let algorithm = verifier(scheme)?;
+    Ok(UnparsedPublicKey::new(algorithm, key).verify(text, sum).is_ok())
+}
+
 /// `verify(scheme, public, text, signature)`: true or false, or nil and why.
 fn verify_call(
     _: &Lua,
     (scheme, key, text, sum): (String, LuaString, LuaString, LuaString),
 ) -> mlua::Result<Answer<bool>> {
-    Ok(verifier(&scheme).map(|algorithm| {
-        let key = UnparsedPublicKey::new(algorithm, key.as_bytes().to_vec());
-        key.verify(&text.as_bytes(), &sum.as_bytes()).is_ok()
-    }))
+    Ok(holds(&scheme, &key.as_bytes(), &text.as_bytes(), &sum.as_bytes()))
 }
 
 fn oaep(padding: &str) -> Answer<&'static rsa::OaepAlgorithm> {
