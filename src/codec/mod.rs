@@ -5,6 +5,8 @@
 //! the call under an id of its choosing, finds the answer by that id with the protocol's
 //! [`Framing`], and the call turns the answer's frame into an HTTP answer. So a protocol knows
 //! nothing of sockets, and the upstream nothing of a protocol.
+//!
+//! [`sign`] and [`saml`] stand apart: what is signed, and by whom, of HTTP messages and of SAML's.
 
 pub mod registry;
 pub mod saml;

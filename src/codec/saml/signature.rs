@@ -11,6 +11,9 @@ const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 /// Prefixes that a canonicalization may list.
 const PREFIXES_MAX: usize = 64;
+/// Nodes of a `SignedInfo`, whose canonical form is made before anybody is known to have signed
+/// it. About thirty are usual, half of them white space.
+const INFO_NODES_MAX: usize = 128;
 
 /// Schemes by the URI of the signature method: RFC 9231 and XML-DSig 1.1.
 const SCHEMES: &[(&str, &str)] = &[
@@ -51,6 +54,9 @@ pub(super) fn signed(target: Node<'_, '_>, check: &Check<'_>) -> Result<Option<V
     };
     if !is(*info, "SignedInfo") || !is(*value, "SignatureValue") {
         return Err(Fault::Signature("it has no SignedInfo and SignatureValue"));
+    }
+    if info.descendants().take(INFO_NODES_MAX + 1).count() > INFO_NODES_MAX {
+        return Err(Fault::Bound("signature"));
     }
     let first = info.first_element_child().filter(|node| is(*node, "CanonicalizationMethod"));
     let first = first.ok_or(Fault::Signature("it has no CanonicalizationMethod"))?;

@@ -66,6 +66,10 @@ fn a_canonical_form_does_not_grow_without_bound() {
     let many = format!("<samlp:Status>{}", "<long:a/>".repeat(10_000));
     let text = text.replacen("<samlp:Status>", &many, 1);
     assert_eq!(verified(&text, "rsa"), Err(Fault::Bound("canonical form")));
+    // Nor is much of it made for who has signed nothing.
+    let much = format!("{}</ds:SignedInfo>", "<ds:Reference/>".repeat(128));
+    let text = message("whole").replacen("</ds:SignedInfo>", &much, 1);
+    assert_eq!(verified(&text, "rsa"), Err(Fault::Bound("signature")));
     let spaces: String = (0..50).map(|n| format!(" xmlns:a{n}='b'")).collect();
     let text = message("whole").replacen("xmlns:other", &format!("{spaces} xmlns:other"), 1);
     let inner = format!("<samlp:Status{}>", spaces.replace(":a", ":e"));
