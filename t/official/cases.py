@@ -383,9 +383,12 @@ def saml_auth_post(t):
     cookie = t.get("/saml-auth-post/x").fields.get("set-cookie", "")
     t.that("saml_session=" in cookie and "Secure" in cookie and "SameSite=None" in cookie,
            "with a cookie that other sites' forms bring", cookie)
-    other, page = saml_login(t, "/saml-auth-post", "whole", trusting=True)
-    t.that(page.status == 200 and page.url == top + "x?a=1&b=%3c", "or signed as a whole",
-           (page.url, page.status))
+    for twist in ("whole", "advice"):
+        other, page = saml_login(t, "/saml-auth-post", twist, trusting=True)
+        t.that(page.status == 200 and page.url == top + "x?a=1&b=%3c", "also with " + twist,
+               (page.url, page.status))
+        page = other.open(top + "logout")
+        t.that(page.url.endswith("/saml-gone"), twist + ": ann is who leaves", page.text)
     for twist, status in (("forged", 400), ("wrapped", 400), ("unsigned", 400), ("stranger", 400),
                           ("doctype", 400), ("state", 401), ("answers", 401), ("audience", 401),
                           ("recipient", 401), ("unconfirmed", 401), ("late", 401),

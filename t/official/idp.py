@@ -116,11 +116,16 @@ class Provider:
 InResponseTo="{answers}"/></saml:SubjectConfirmation>"""
         if twist == "unconfirmed":
             confirm = ""
+        # What others said before; nobody may read it as said by this assertion.
+        advice = f"""<saml:Advice><saml:Assertion ID="_old" Version="2.0" IssueInstant="{end}">\
+<saml:Issuer>idp</saml:Issuer><saml:Subject><saml:NameID>admin</saml:NameID></saml:Subject>\
+<saml:AttributeStatement><saml:Attribute Name="long"><saml:AttributeValue>{"x" * 100000}\
+</saml:AttributeValue></saml:Attribute></saml:AttributeStatement></saml:Assertion></saml:Advice>"""
         assertion = f"""<saml:Assertion {SPACES} ID="_{secrets.token_hex(9)}" Version="2.0" \
 IssueInstant="{when(0)}"><saml:Issuer>idp</saml:Issuer><saml:Subject>\
 <saml:NameID>ann<!-- who? -->@example.org</saml:NameID>{confirm}</saml:Subject>\
 <saml:Conditions NotBefore="{when(-5)}" NotOnOrAfter="{end}"><saml:AudienceRestriction>\
-<saml:Audience>{audience}</saml:Audience></saml:AudienceRestriction></saml:Conditions>\
+<saml:Audience>{audience}</saml:Audience></saml:AudienceRestriction></saml:Conditions>{advice if twist == "advice" else ""}\
 <saml:AuthnStatement AuthnInstant="{when(0)}" SessionIndex="s-1" \
 SessionNotOnOrAfter="{when(3600)}"/><saml:AttributeStatement>\
 <saml:Attribute Name="role"><saml:AttributeValue>one &lt;1&gt;</saml:AttributeValue>\
