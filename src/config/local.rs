@@ -167,6 +167,15 @@ pub struct LogBounds {
     pub free_bytes_min: u64,
 }
 
+/// What somebody said, and not the defaults: it decides what is chosen where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Named {
+    /// `deployment.etcd.host`
+    pub etcd: bool,
+    /// Anything about the Admin API.
+    pub admin: bool,
+}
+
 /// Everything `config.yaml` says, typed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "fields carry the names and units of their keys")]
@@ -213,6 +222,7 @@ pub struct Local {
     /// `None` when `enable_control` is off.
     pub control: Option<(IpAddr, u16)>,
     pub admin: (IpAddr, u16),
+    pub enable_admin: bool,
     /// `None` when nothing is configured, which APISIX treats differently from an empty list.
     pub trusted_addresses: Option<Vec<String>>,
     pub dns_resolver: Vec<String>,
@@ -232,12 +242,7 @@ pub struct Local {
     pub shared_dicts: BTreeMap<String, u64>,
     /// What `config_provider` says; `None`: nothing.
     pub provider: Option<Provider>,
-    /// Whether `deployment.etcd.host` is set by somebody, and not by default.
-    pub etcd_named: bool,
-    /// Whether somebody said anything about the Admin API.
-    pub admin_named: bool,
-    /// `apisix.enable_admin`
-    pub enable_admin: bool,
+    pub named: Named,
     /// Of the standalone file, where that is the provider.
     pub standalone: Format,
     pub plugin_missing: PluginMissing,
@@ -359,7 +364,7 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
     complete(&mut tree, env, &mut problems);
     add_plugins(&mut tree, &mut problems);
     let mut local = settings::read(tree, &mut problems);
-    (local.etcd_named, local.admin_named) = (etcd_named, admin_named);
+    local.named = Named { etcd: etcd_named, admin: admin_named };
     let list = problems.list;
     if list.iter().any(|problem| problem.severity == Severity::Error) {
         Err(list)

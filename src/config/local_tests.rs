@@ -39,7 +39,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(local.missing("any"), PluginMissing::Refuse);
     assert!(local.plugins.iter().any(|name| name == "key-auth"));
     assert!(!local.plugins.iter().any(|name| name == "example-plugin"));
-    assert_eq!((local.provider, local.etcd_named), (None, false));
+    assert_eq!((local.provider, local.named), (None, Named::default()));
     assert_eq!(local.memory.resume_bytes_max, 64 << 20);
 }
 

@@ -49,7 +49,7 @@ impl Provider {
         if let Some(provider) = local.provider {
             return (provider, "config.yaml says config_provider".to_owned());
         }
-        if local.etcd_named {
+        if local.named.etcd {
             return (Self::Etcd, "deployment.etcd.host is set".to_owned());
         }
         for format in [Format::Yaml, Format::Json] {

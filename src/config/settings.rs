@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::{
     Severity, keys,
     local::{
-        AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, PluginMissing,
-        Problems, Reload, RouterKind, Watchdog, WorkerCount,
+        AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, Named,
+        PluginMissing, Problems, Reload, RouterKind, Watchdog, WorkerCount,
     },
     provider::Provider,
     snippet::{self, Snippets},
@@ -23,12 +23,12 @@ use super::{
 };
 
 /// Reads every setting; what is wrong goes to `problems` and leaves a placeholder.
+#[expect(clippy::too_many_lines, reason = "it has a line for each setting")]
 pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
     let raw = Arc::new(tree);
     let mut from = Reader { tree: &raw, problems };
     let snippets = snippets(&mut from);
     let said = snippets.as_deref();
-    let provider = provider(&mut from);
     Local {
         node_listen: node_listen(&mut from),
         workers: workers(&mut from),
@@ -67,6 +67,7 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         status: from.address("apisix.status", Ipv4Addr::LOCALHOST, 7085),
         control: control(&mut from),
         admin: from.address("deployment.admin.admin_listen", Ipv4Addr::UNSPECIFIED, 9180),
+        enable_admin: from.flag("apisix.enable_admin"),
         trusted_addresses: from.addresses("apisix.trusted_addresses"),
         dns_resolver: dns_resolver(&mut from, said),
         dns_resolver_valid: dns_valid(&mut from),
@@ -80,14 +81,9 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         plugin_attr: from.subtree("plugin_attr"),
         data_encryption: from.subtree("apisix.data_encryption"),
         shared_dicts: shared_dicts(&mut from, said),
-        provider,
-        etcd_named: false,
-        admin_named: false,
-        enable_admin: from.flag("apisix.enable_admin"),
-        standalone: match provider {
-            Some(Provider::File(format)) => format,
-            _ => Format::Yaml,
-        },
+        provider: provider(&mut from),
+        named: Named::default(),
+        standalone: standalone(&mut from),
         plugin_missing: plugin_missing(&mut from, "moongate.plugin_missing"),
         plugin_missing_by_name: missing_by_name(&mut from),
         readiness_strict: from.flag("moongate.readiness_strict"),
@@ -298,6 +294,13 @@ fn control(from: &mut Reader<'_, '_>) -> Option<(IpAddr, u16)> {
 fn dns_valid(from: &mut Reader<'_, '_>) -> Option<Duration> {
     const PATH: &str = "apisix.dns_resolver_valid";
     from.get(PATH).is_some().then(|| from.time(PATH))
+}
+
+fn standalone(from: &mut Reader<'_, '_>) -> Format {
+    match provider(from) {
+        Some(Provider::File(format)) => format,
+        _ => Format::Yaml,
+    }
 }
 
 fn provider(from: &mut Reader<'_, '_>) -> Option<Provider> {

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Checker, Control, Event, judge::Asker, start, stored::NoStore};
+use super::{Checker, Control, Event, judge::Asker, start};
 use crate::{
     accept::listener,
     admin::{
@@ -29,7 +29,6 @@ use crate::{
     },
     log::error_log::Level,
     log_at,
-    store::Store,
 };
 
 /// Where the gateway keeps what must survive it.
@@ -52,8 +51,16 @@ pub(super) fn make_data_dir(prefix: &Path) -> Result<PathBuf, String> {
 /// Where the Admin API listens, if it does. With objects in a file it has little to do, and
 /// begins only where somebody asks for it.
 fn address(local: &Local) -> Option<SocketAddr> {
-    let wanted = !matches!(local.provider, Some(Provider::File(_))) || local.admin_named;
-    (local.enable_admin && wanted).then(|| SocketAddr::from(local.admin))
+    let wanted = !matches!(local.provider, Some(Provider::File(_))) || local.named.admin;
+    // A snippet makes a server of its own of this port.
+    let taken = local.snippets.as_ref().is_some_and(|snippets| snippets.admin.is_some());
+    if local.enable_admin && wanted && taken {
+        log_at!(
+            Level::Error,
+            "there is no Admin API: its port is that of http_admin_configuration_snippet"
+        );
+    }
+    (local.enable_admin && wanted && !taken).then(|| SocketAddr::from(local.admin))
 }
 
 /// Looks whether the port can be had, before anything is served.
@@ -87,10 +94,7 @@ pub(super) fn serve(control: &Control, events: &mpsc::Sender<Event>) -> Result<(
         give_key(&mut settings, &control.prefix);
     }
     let judge = Arc::new(Asker::new(events, &control.facts));
-    let store: Arc<dyn Store> = match &control.stored {
-        Some(stored) => stored.effective(),
-        None => Arc::new(NoStore(control.storeless.clone())),
-    };
+    let store = control.storage.for_writers();
     let mut admin = Admin::new(store, judge, settings, Box::new(tell));
     if matches!(control.local.provider, Some(Provider::File(_))) {
         let events = Mutex::new(events.clone());

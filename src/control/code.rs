@@ -160,7 +160,7 @@ impl Control {
     /// The objects' file. While it is broken the code that serves cannot be replaced: nobody
     /// could tell whether the stored confs still pass.
     fn document(&self) -> Result<Option<RawDocument>, String> {
-        if let Some(stored) = &self.stored {
+        if let Some(stored) = &self.storage.stored {
             let document = self.stored_document(&*stored.store);
             return document
                 .map(Some)

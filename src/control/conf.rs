@@ -41,7 +41,7 @@ impl Control {
     pub(super) fn watch(&self, events: &mpsc::Sender<Event>) -> Result<Vec<Watcher>, String> {
         let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
         let mut watchers = Vec::new();
-        if (self.stored.is_none() || self.store_by_default)
+        if (self.storage.stored.is_none() || self.storage.by_default)
             && let (Some(dir), Some(name)) = (path.parent(), path.file_name())
         {
             let events = events.clone();
@@ -73,7 +73,7 @@ impl Control {
 
     /// Reads the objects' file and applies it if it changed.
     pub(super) fn reload_objects(&mut self) {
-        if self.stored.is_some() && !self.file_instead() {
+        if self.storage.stored.is_some() && !self.file_instead() {
             return;
         }
         let document = match self.read_objects() {

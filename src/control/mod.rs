@@ -21,7 +21,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use stored::Stored;
+use stored::Storage;
 use tokio::sync::oneshot;
 
 pub use checker::Checker;
@@ -30,7 +30,7 @@ pub use start::{Options, checking, checking_plugins};
 
 use crate::{
     admin::judge::{Facts, Question},
-    config::{Local, Snapshot, check::Verdict, keyring::Keyring, local, source::reader::Reader},
+    config::{Local, Snapshot, check::Verdict, local, source::reader::Reader},
     live::Live,
     log::{error_log::Level, writer::Writer},
     log_at,
@@ -96,16 +96,9 @@ struct Control {
     read_once: bool,
     /// Served as long as there is no objects' file and nothing in the store.
     example: Option<&'static str>,
-    /// Where the objects are, if they are in no file.
-    stored: Option<Stored>,
-    /// Why nothing can be stored, where that is so.
-    storeless: String,
-    /// Whether the store was chosen because nothing else was there.
-    store_by_default: bool,
+    storage: Storage,
     /// What the Admin API knows of plugins.
     facts: Arc<ArcSwap<Facts>>,
-    /// For what is encrypted in the store.
-    keyring: Arc<Keyring>,
 }
 
 /// Runs the gateway until it is told to end.

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::task::LocalSet;
 
-use super::{Control, Event, admin, http, judge, stored::Stored};
+use super::{Control, Event, admin, http, judge, stored::Storage};
 use crate::{
     accept::listener::{self, Peers},
     balance, clock,
@@ -217,33 +217,56 @@ fn open_logs(prefix: &Path, local: &Local, writer: &Writer) -> Result<writer::Lo
     open(&local.access_log.path, Class::Access)
 }
 
+/// A config.yaml that knows its provider.
+struct Settled {
+    local: Arc<Local>,
+    /// Nobody asked for that provider.
+    by_default: bool,
+    /// What there is to tell.
+    lines: Vec<(Level, String)>,
+}
+
+fn settle(options: &Options, path: &Path) -> Result<Settled, String> {
+    let local::Loaded { mut local, warnings } = load_local(options, path)?;
+    let by_default = local.provider.is_none();
+    let (provider, why) = Provider::choose(&local, &options.prefix, &env::process);
+    local.set_provider(provider);
+    let mut lines = vec![(Level::Notice, format!("use config_provider: {provider} ({why})"))];
+    lines.extend(warnings.iter().map(|warning| (Level::Warn, warning.to_string())));
+    Ok(Settled { local: Arc::new(local), by_default, lines })
+}
+
+/// Opens the logs and writes their first lines.
+fn begin_logs(
+    prefix: &Path,
+    local: &Local,
+    lines: &[(Level, String)],
+) -> Result<(Writer, writer::LogFile), String> {
+    log::install(log::Platform {
+        local_offset_s: platform::local_offset_s,
+        free_bytes: platform::free_bytes,
+    });
+    let writer = Writer::new(writer::Options {
+        queue_bytes_max: local.log.queue_bytes,
+        min_free: local.log.free_bytes_min,
+        ..writer::Options::default()
+    });
+    let access = open_logs(prefix, local, &writer)?;
+    for (level, line) in lines {
+        log_at!(*level, "{line}");
+    }
+    Ok((writer, access))
+}
+
 /// Reads everything, starts the workers and waits until they serve.
 pub(super) fn start(
     options: &Options,
     events: &mpsc::Sender<Event>,
     inbox: &mpsc::Receiver<Event>,
 ) -> Result<Control, String> {
-    log::install(log::Platform {
-        local_offset_s: platform::local_offset_s,
-        free_bytes: platform::free_bytes,
-    });
     let config_path = options.config_path();
-    let loaded = load_local(options, &config_path)?;
-    let mut local = loaded.local;
-    let by_default = local.provider.is_none();
-    let (provider, why) = Provider::choose(&local, &options.prefix, &env::process);
-    local.set_provider(provider);
-    let local = Arc::new(local);
-    let writer = Writer::new(writer::Options {
-        queue_bytes_max: local.log.queue_bytes,
-        min_free: local.log.free_bytes_min,
-        ..writer::Options::default()
-    });
-    let access = open_logs(&options.prefix, &local, &writer)?;
-    log_at!(Level::Notice, "use config_provider: {provider} ({why})");
-    for warning in &loaded.warnings {
-        log_at!(Level::Warn, "{warning}");
-    }
+    let Settled { local, by_default, lines } = settle(options, &config_path)?;
+    let (writer, access) = begin_logs(&options.prefix, &local, &lines)?;
     ClientAddr::new(&local)
         .map_err(|error| format!("real_ip_from or trusted_addresses: {error}"))?;
     let workers = count_workers(&local)?;
@@ -251,7 +274,6 @@ pub(super) fn start(
     log_at!(Level::Info, "open files: {files}");
     http::probe(&local, options.takeover)?;
     admin::probe(&local, options.takeover)?;
-    let keyring = admin::settings(&local)?.keyring();
     let listeners = listen(&local, workers, options.takeover)?;
     let common = common(options, &local, workers, access, events);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -265,13 +287,7 @@ pub(super) fn start(
     let board = Arc::new(http::Board::new(&common, writer.clone(), events.clone()));
     let example = example(options, &config_path, &local);
     let place = (options.prefix.as_path(), options.takeover);
-    let (stored, storeless) = match Stored::open(place, (&local, by_default), events)? {
-        Ok(stored) => (stored, "the objects are in a file".to_owned()),
-        Err(why) => {
-            log_at!(Level::Error, "nothing can be stored: {why}");
-            (None, why)
-        }
-    };
+    let storage = Storage::open(place, (&local, by_default), events)?;
     let facts = Arc::new(ArcSwap::from_pointee(judge::facts(&vm)));
     let mut control = Control {
         prefix: options.prefix.clone(),
@@ -291,11 +307,8 @@ pub(super) fn start(
         retired: Vec::new(),
         read_once: false,
         example,
-        store_by_default: by_default && provider == Provider::Embedded,
-        stored,
-        storeless,
+        storage,
         facts,
-        keyring,
         local,
         common,
     };

@@ -44,6 +44,77 @@ const FIRST: Duration = Duration::from_secs(60);
 /// How long a take-over waits for the store of the process before it.
 const RELEASE: Duration = Duration::from_secs(5);
 
+/// Where objects are stored, if they are.
+pub(super) struct Storage {
+    /// `None`: they come from a file, or cannot be stored.
+    pub(super) stored: Option<Stored>,
+    /// Why there is none.
+    why_none: String,
+    /// Whether the store was chosen because nothing else was there.
+    pub(super) by_default: bool,
+    /// For what is encrypted in it.
+    keyring: Arc<Keyring>,
+}
+
+impl Storage {
+    /// Opens the store that `local` asks for. One by default that cannot be opened is none.
+    ///
+    /// # Errors
+    ///
+    /// Why the store that somebody asked for cannot be opened.
+    pub(super) fn open(
+        (prefix, takeover): (&Path, bool),
+        (local, by_default): (&Local, bool),
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self, String> {
+        let keyring = admin::settings(local)?.keyring();
+        let mut why_none = "the objects are in a file".to_owned();
+        let by_default = by_default && local.provider == Some(Provider::Embedded);
+        let stored = match local.provider {
+            Some(Provider::Embedded) => {
+                match open_embedded(&admin::data_dir(prefix), takeover, events) {
+                    Ok(file) => Some(Stored::new(Arc::clone(&file) as _, Some(file))),
+                    Err(error @ OpenError::Io { .. }) if by_default => {
+                        log_at!(Level::Error, "nothing can be stored: {error}");
+                        why_none = error.to_string();
+                        None
+                    }
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            Some(Provider::Etcd) => Some(Stored::new(connect(prefix, local, events)?, None)),
+            Some(Provider::File(_)) | None => None,
+        };
+        Ok(Self { stored, why_none, by_default, keyring })
+    }
+
+    /// The store for those who write: their answers come when the workers serve by what they wrote.
+    pub(super) fn for_writers(&self) -> Arc<dyn Store> {
+        match &self.stored {
+            Some(Stored { store, applied, .. }) => {
+                Arc::new(Effective { store: Arc::clone(store), applied: applied.subscribe() })
+            }
+            None => Arc::new(NoStore(self.why_none.clone())),
+        }
+    }
+}
+
+/// Follows the etcd that `local` names.
+fn connect(
+    prefix: &Path,
+    local: &Local,
+    events: &mpsc::Sender<Event>,
+) -> Result<Arc<dyn Store>, String> {
+    let options = etcd_options(local)?;
+    let data = admin::make_data_dir(prefix);
+    if let Err(why) = &data {
+        log_at!(Level::Warn, "a start without etcd will have nothing to serve: {why}");
+    }
+    let snapshot = data.ok().map(|data| data.join("etcd.snapshot"));
+    let store = Etcd::connect(options, snapshot, sink(events));
+    store.map(|store| Arc::new(store) as _).map_err(|error| format!("etcd: {error}"))
+}
+
 /// The store, and how much of it is in force.
 pub(super) struct Stored {
     pub(super) store: Arc<dyn Store>,
@@ -56,46 +127,6 @@ pub(super) struct Stored {
 impl Stored {
     fn new(store: Arc<dyn Store>, file: Option<Arc<Embedded>>) -> Self {
         Self { store, file, applied: watch::Sender::new(0) }
-    }
-
-    /// Opens the store that `local` asks for; `None` if objects come from a file. A store by
-    /// default that cannot be opened is none, and why.
-    ///
-    /// # Errors
-    ///
-    /// Why the store that somebody asked for cannot be opened.
-    pub(super) fn open(
-        (prefix, takeover): (&Path, bool),
-        (local, by_default): (&Local, bool),
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Result<Option<Self>, String>, String> {
-        match local.provider {
-            Some(Provider::Embedded) => {
-                match open_embedded(&admin::data_dir(prefix), takeover, events) {
-                    Ok(store) => Ok(Ok(Some(Self::new(Arc::clone(&store) as _, Some(store))))),
-                    Err(error @ OpenError::Io { .. }) if by_default => Ok(Err(error.to_string())),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
-            Some(Provider::Etcd) => {
-                let options = etcd_options(local)?;
-                let snapshot = admin::make_data_dir(prefix);
-                if let Err(why) = &snapshot {
-                    log_at!(Level::Warn, "a start without etcd will have nothing to serve: {why}");
-                }
-                let snapshot = snapshot.ok().map(|data| data.join("etcd.snapshot"));
-                let store = Etcd::connect(options, snapshot, sink(events));
-                let store = store.map_err(|error| format!("etcd: {error}"))?;
-                Ok(Ok(Some(Self::new(Arc::new(store), None))))
-            }
-            _ => Ok(Ok(None)),
-        }
-    }
-
-    /// The store for those who write: their answers come when the workers serve by what they wrote.
-    pub(super) fn effective(&self) -> Arc<dyn Store> {
-        let (store, applied) = (Arc::clone(&self.store), self.applied.subscribe());
-        Arc::new(Effective { store, applied })
     }
 }
 
@@ -196,7 +227,7 @@ impl Store for Effective {
 const NOT_USED: &str = "the objects' file is in use since it is there, and the store is not";
 
 /// Where nothing can be stored, and why.
-pub(super) struct NoStore(pub(super) String);
+struct NoStore(String);
 
 impl NoStore {
     fn answer<T: 'static>(&self) -> Answer<'_, T> {
@@ -229,7 +260,7 @@ impl Control {
         inbox: &mpsc::Receiver<Event>,
         events: &mpsc::Sender<Event>,
     ) {
-        if self.stored.is_none() {
+        if self.storage.stored.is_none() {
             return;
         }
         let end = Instant::now() + FIRST;
@@ -257,7 +288,7 @@ impl Control {
     /// start that found neither, and nobody has written to the store.
     pub(super) fn file_instead(&mut self) -> bool {
         let path = local::standalone_path(&self.prefix, self.local.standalone, &env::process);
-        if !self.store_by_default || !path.exists() {
+        if !self.storage.by_default || !path.exists() {
             return false;
         }
         let path = path.display();
@@ -266,7 +297,7 @@ impl Control {
             return false;
         }
         log_at!(Level::Notice, "the objects are those of {path}, since it is there now");
-        self.stored = None;
+        self.storage.stored = None;
         let mut local = (*self.local).clone();
         local.set_provider(Provider::File(local.standalone));
         self.local = Arc::new(local);
@@ -275,7 +306,7 @@ impl Control {
 
     /// Lets another process have the store's file.
     pub(super) fn release_store(&mut self) {
-        let Some(file) = self.stored.as_ref().and_then(|stored| stored.file.clone()) else {
+        let Some(file) = self.storage.stored.as_ref().and_then(|stored| stored.file.clone()) else {
             return;
         };
         match self.runtime.block_on(file.release()) {
@@ -286,7 +317,7 @@ impl Control {
 
     /// Takes in what the store tells.
     pub(super) fn stored(&mut self, batch: Batch) {
-        if self.stored.is_none() {
+        if self.storage.stored.is_none() {
             return;
         }
         match batch {
@@ -341,7 +372,7 @@ impl Control {
     /// The objects among what changed, decrypted.
     fn objects(&self, changes: Vec<Change>) -> Vec<ObjectChange> {
         let facts = self.facts.load();
-        let open = Opener { keyring: &self.keyring, facts: &facts };
+        let open = Opener { keyring: &self.storage.keyring, facts: &facts };
         changes.into_iter().filter_map(|change| object(change, &open)).collect()
     }
 
@@ -355,7 +386,7 @@ impl Control {
             }
         }
         self.read_once = true;
-        if let Some(stored) = &self.stored {
+        if let Some(stored) = &self.storage.stored {
             stored.applied.send_replace(revision);
         }
     }

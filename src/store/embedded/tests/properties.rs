@@ -390,5 +390,5 @@ fn no_more_than_64_mb_of_history_are_kept() {
     assert_eq!(wait(store.history(usize::MAX)).unwrap(), []);
     let error = HistoryError::NotKept { asked: 101, oldest: 102, newest: 102 };
     assert_eq!(wait(store.rollback(101, "me")), Err(error));
-    assert_eq!(wait(store.rollback(102, "me")).unwrap().before, []);
+    assert!(wait(store.rollback(102, "me")).unwrap().before.is_empty());
 }
