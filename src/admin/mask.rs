@@ -1,14 +1,14 @@
 //! Keeps secrets out of what is answered and logged about objects that were refused.
 
-use std::borrow::Cow;
+use std::{collections::HashSet, sync::OnceLock};
 
 use serde_json::Value;
 
 use super::{
     judge::Facts,
-    table::{Naming, Resource},
+    table::{self, Naming, Resource},
 };
-use crate::config::keyring;
+use crate::config::{keyring, resource_schema};
 
 /// What stands where a secret was.
 const MASK: &str = "***";
@@ -31,9 +31,6 @@ const NAMES: &[&str] = &[
     "access_key",
     "authorization",
 ];
-
-/// Whole names, besides those that hold one of [`NAMES`].
-const WHOLE: &[&str] = &["key", "keys", "auth", "_secret"];
 
 /// All texts of `conf` that are secrets by what its plugins, its resource or its names say.
 pub(super) fn secrets(conf: &Value, resource: &Resource, facts: &Facts) -> Vec<String> {
@@ -60,7 +57,7 @@ pub(super) fn secrets(conf: &Value, resource: &Resource, facts: &Facts) -> Vec<S
     by_name(conf, &mut found);
     found.retain(|text| text.chars().count() >= SHORT);
     // The longest first: one may be part of another.
-    found.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    found.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
     found.dedup();
     found
 }
@@ -123,120 +120,67 @@ pub(super) fn without_texts(value: &Value) -> Value {
     }
 }
 
-/// A text that should be JSON and is not, with a mask for whatever follows a name that speaks of
-/// secrets, is a field that some plugin encrypts, or stands in PEM. What is broken cannot be read,
-/// so rather too much is masked than too little.
+/// Digits of a number that is no secret.
+const DIGITS: usize = 3;
+
+/// A text that should be JSON and is not, with a mask for each word that is no name of a property
+/// or a plugin. What is broken cannot be read, so nothing else tells a secret from the rest.
 pub(super) fn broken(text: &str, facts: &Facts) -> String {
-    let mut names: Vec<&str> = WHOLE.to_vec();
+    let mut known: HashSet<&str> = HashSet::from(["true", "false", "null"]);
+    known.extend(resource_names());
     for plugin in facts.http.iter().chain(&facts.stream) {
-        let schemas = [
-            Some(&plugin.schema),
-            plugin.consumer_schema.as_ref(),
-            plugin.metadata_schema.as_ref(),
-        ];
-        for schema in schemas.into_iter().flatten() {
-            let paths = schema.get("encrypt_fields").and_then(Value::as_array);
-            let last = |path: &'_ Value| {
-                path.as_str().and_then(|path| path.rsplit('.').next().map(str::len))
-            };
-            for path in paths.into_iter().flatten() {
-                if let (Some(path), Some(length)) = (path.as_str(), last(path)) {
-                    names.extend(path.get(path.len() - length..));
-                }
-            }
-        }
+        known.insert(&plugin.name);
+        properties(&plugin.schema, &mut known);
+        plugin.consumer_schema.iter().for_each(|schema| properties(schema, &mut known));
+        plugin.metadata_schema.iter().for_each(|schema| properties(schema, &mut known));
     }
-    let secret = |name: &str| names.contains(&name) || speaks_of_secrets(name);
-    let text = pem(text);
-    let mut out = String::with_capacity(text.len());
-    let mut rest: &str = &text;
-    while let Some(start) = rest.find(is_word) {
-        let (before, from) = rest.split_at(start);
-        out.push_str(before);
-        let end = from.find(|c| !is_word(c)).unwrap_or(from.len());
-        let (name, after) = from.split_at(end);
-        out.push_str(name);
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c| !is_sign(c)) {
+        let (signs, from) = rest.split_at(start);
+        let (word, after) = from.split_at(from.find(is_sign).unwrap_or(from.len()));
+        let number = word.len() <= DIGITS && word.bytes().all(|byte| byte.is_ascii_digit());
+        out.push_str(signs);
+        out.push_str(if number || known.contains(word) { word } else { MASK });
         rest = after;
-        if secret(name)
-            && let Some((between, value)) = assignment(after)
-        {
-            out.push_str(between);
-            out.push_str(MASK);
-            rest = value.get(value_len(value)..).unwrap_or_default();
-        }
     }
     out.push_str(rest);
     out
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '-'
+/// What JSON is made of, besides words.
+fn is_sign(c: char) -> bool {
+    matches!(c, '{' | '}' | '[' | ']' | ':' | ',' | '"' | '\'' | '\\') || c.is_whitespace()
 }
 
-/// Splits what follows a name into the sign that a value comes, and the value.
-fn assignment(after: &str) -> Option<(&str, &str)> {
-    let signs = after.trim_start_matches(['"', '\'', '\\', ' ', '\t', '\r', '\n']);
-    let value = signs.strip_prefix([':', '='])?;
-    let value = value.trim_start();
-    after.split_at_checked(after.len() - value.len())
-}
-
-/// Bytes of the value that `text` begins with: a list or object to its end, a text to its quote,
-/// anything else to the next sign.
-fn value_len(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut quote: Option<char> = None;
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        let next = at + c.len_utf8();
-        if let Some(open) = quote {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                c if c == open => {
-                    quote = None;
-                    if depth == 0 {
-                        return next;
-                    }
-                }
-                _ => {}
-            }
-            continue;
+/// Names of properties of all resources.
+fn resource_names() -> &'static HashSet<&'static str> {
+    static NAMES: OnceLock<HashSet<&'static str>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let mut names = HashSet::from(["secret", "vault", "aws", "gcp"]);
+        let kinds = table::RESOURCES.iter().filter_map(|resource| resource.schema);
+        let managers = ["secret/vault", "secret/aws", "secret/gcp"];
+        for schema in kinds.chain(managers).filter_map(resource_schema::schema) {
+            properties(schema, &mut names);
         }
-        match c {
-            '"' | '\'' => quote = Some(c),
-            '{' | '[' => depth += 1,
-            '}' | ']' if depth > 0 => {
-                depth -= 1;
-                if depth == 0 {
-                    return next;
-                }
-            }
-            ',' | '}' | ']' | '\n' if depth == 0 => return at,
-            _ => {}
-        }
-    }
-    text.len()
+        names
+    })
 }
 
-/// Masks what stands between dashes, as keys and certificates do.
-fn pem(text: &str) -> Cow<'_, str> {
-    const BEGIN: &str = "-----BEGIN";
-    const END: &str = "-----END";
-    if !text.contains(BEGIN) {
-        return Cow::Borrowed(text);
+/// Collects the names of properties that a schema knows, wherever it says so.
+fn properties<'s>(schema: &'s Value, names: &mut HashSet<&'s str>) {
+    match schema {
+        Value::Array(list) => list.iter().for_each(|schema| properties(schema, names)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                if let ("properties", Value::Object(known)) = (key.as_str(), value) {
+                    names.extend(known.keys().map(String::as_str));
+                }
+                properties(value, names);
+            }
+        }
+        _ => {}
     }
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, block)) = rest.split_once(BEGIN) {
-        out.push_str(before);
-        out.push_str(MASK);
-        rest = block.split_once(END).map_or("", |(_, after)| after);
-        let label = rest.find("-----").map_or(rest.len(), |at| at + 5);
-        rest = rest.get(label..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -197,7 +197,9 @@ impl Admin {
                 let name = conf.get("username").and_then(Value::as_str);
                 target.id = name.map(str::to_owned);
             }
-            let id = target.id.clone().unwrap_or_default();
+            let Some(id) = target.id.clone() else {
+                return Err(Fault::Bad(format!("wrong {} id", target.resource.kind)));
+            };
             let key = target.key(&id);
             needs.extend(self.parent(&target).await?);
             let before = self.store.get(&key).await?;

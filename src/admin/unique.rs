@@ -54,7 +54,8 @@ impl Review<'_> {
         if wanted.is_empty() || !self.follow {
             return Ok(());
         }
-        let ours = self.parent.or(self.id).unwrap_or_default();
+        let username = conf.get("username").and_then(Value::as_str);
+        let ours = self.parent.or(username).unwrap_or_default();
         let credential = self.parent.and(self.id);
         for entry in self.admin.store.list("consumers/").await?.entries {
             let owner = entry.key.strip_prefix("consumers/").unwrap_or_default();

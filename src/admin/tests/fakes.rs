@@ -192,7 +192,8 @@ impl FakeJudge {
             let mut facts = plugin(name, priority, object(&[], json!({"header": text()}), &[]));
             facts.kind = Some("auth".into());
             let schema = json!({field: text(), encrypted: text()});
-            facts.consumer_schema = Some(object(&[field, encrypted], schema, &[encrypted]));
+            let required: &[&str] = if field == encrypted { &[field] } else { &[field, encrypted] };
+            facts.consumer_schema = Some(object(required, schema, &[encrypted]));
             facts
         };
         let positive = json!({"type": "integer", "exclusiveMinimum": 0});
