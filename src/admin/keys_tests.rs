@@ -1,3 +1,5 @@
+//! Keys, roles, addresses, and how often somebody may be wrong.
+
 use super::*;
 use serde_json::json;
 

@@ -4,7 +4,8 @@ use std::{
     convert::Infallible, io, net::IpAddr, pin::pin, rc::Rc, sync::Arc, thread, time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Body as _, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,8 +24,11 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take for a head.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// How long a client may take for the next bytes of a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take for a body.
+const BODY_TIME: Duration = Duration::from_secs(120);
+
+/// Bytes of a body too large that are read all the same.
+const DRAINED_MAX: usize = 16 * 1024 * 1024;
 
 /// After how long the port is tried again when the system has no descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -76,7 +80,7 @@ where
 {
     let service = service_fn(|request: Request<Incoming>| async move {
         let (parts, body) = request.into_parts();
-        let read = async |bytes_max| collect(body, bytes_max).await;
+        let read = async |bytes_max| collect(&parts, body, bytes_max).await;
         let response = admin.serve(address, &parts, read).await;
         Ok::<_, Infallible>(response.map(Full::new))
     });
@@ -88,24 +92,36 @@ where
         .await;
 }
 
-async fn collect(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
+/// Reads a body. One that is too large is refused, and what its client sends all the same is read
+/// up to a bound, since a closed connection would take the answer away with it.
+async fn collect(parts: &Parts, body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
     let told = body.size_hint().lower();
-    if told > bytes_max as u64 {
+    let waits = parts.headers.contains_key("expect");
+    if told > bytes_max as u64 && (waits || told > DRAINED_MAX as u64) {
         return Err(BodyError::TooLarge(told));
     }
+    let read = time::timeout(BODY_TIME, take(body, bytes_max));
+    match read.await.unwrap_or_else(|_| Err(BodyError::Broken("it took too long".to_owned()))) {
+        Err(BodyError::TooLarge(read)) => Err(BodyError::TooLarge(told.max(read))),
+        other => other,
+    }
+}
+
+async fn take(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::new();
-    loop {
-        let frame = match time::timeout(BODY_TIME, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(None) => return Ok(bytes.freeze()),
-            Ok(Some(Err(error))) => return Err(BodyError::Broken(error.to_string())),
-            Err(_) => return Err(BodyError::Broken("it took too long".to_owned())),
-        };
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.remaining() > bytes_max {
-            return Err(BodyError::TooLarge((bytes.len() + data.remaining()) as u64));
+        read += data.len();
+        if read <= bytes_max {
+            bytes.extend_from_slice(&data);
+        } else if read > DRAINED_MAX.max(bytes_max) {
+            break;
+        } else {
+            bytes = BytesMut::new();
         }
-        bytes.extend_from_slice(&data);
     }
+    if read > bytes_max { Err(BodyError::TooLarge(read as u64)) } else { Ok(bytes.freeze()) }
 }

@@ -23,6 +23,7 @@ mod patch;
 mod pem;
 mod plugins;
 mod reply;
+mod sealing;
 mod settings;
 pub mod standalone;
 mod table;
@@ -42,7 +43,9 @@ use self::{
     keys::Guard,
     wire::{Body, Query, Reply},
 };
-pub use self::{judge::Judge, settings::Settings, standalone::Standalone, wire::BodyError};
+pub use self::{
+    judge::Judge, sealing::open_stored, settings::Settings, standalone::Standalone, wire::BodyError,
+};
 use crate::{config::check::Verdict, store::Store};
 
 /// Bytes of a request's body.
@@ -284,6 +287,7 @@ impl Admin {
             ));
         }
         self.judge.reload_plugins().await.map_err(Fault::Unavailable)?;
+        self.publish_plugins(call.who).await?;
         let (who, address) = (call.who, call.address);
         (self.tell)(Note::Changed {
             who,

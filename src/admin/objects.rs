@@ -6,14 +6,12 @@ use serde_json::{Map, Value};
 use super::{
     Admin, Call, Note,
     check::{Fault, Review, id_text},
-    judge::Facts,
     patch, reply,
     table::{self, Naming, Resource},
     wire::Reply,
 };
 use crate::{
     clock,
-    config::{check::SchemaType, keyring},
     store::{Entry, Expect, Op, StoreError, Write},
 };
 
@@ -143,27 +141,6 @@ impl Admin {
         self.open(call, resource, id, &mut value);
         hide(resource, &mut value);
         value
-    }
-
-    /// Decrypts what plugins keep encrypted.
-    fn open(&self, call: &Call<'_>, resource: &Resource, id: &str, value: &mut Value) {
-        each_conf(call.facts, resource, id, value, &mut |conf, schema| {
-            self.settings.keyring.open_conf(conf, schema);
-        });
-    }
-
-    /// Encrypts what must not be stored plain.
-    fn seal(&self, call: &Call<'_>, resource: &Resource, id: &str, value: &mut Value) {
-        each_conf(call.facts, resource, id, value, &mut |conf, schema| {
-            self.settings.keyring.seal_conf(conf, schema);
-        });
-        // The configuration of managers is read by APISIX as it is.
-        if resource.naming != Naming::Manager {
-            for path in resource.secrets {
-                let seal = &mut |text: &mut String| *text = self.settings.keyring.seal_key(text);
-                keyring::each_text(value, path, seal);
-            }
-        }
     }
 
     fn review<'r>(&'r self, call: &'r Call<'_>, target: &'r Target) -> Review<'r> {
@@ -421,30 +398,6 @@ impl Admin {
             (self.tell)(Note::Changed { who, address, what, key, revision: written.revision });
         }
         Ok(existed)
-    }
-}
-
-/// Visits the configurations of plugins, each with the schema that lists its secrets.
-fn each_conf(
-    facts: &Facts,
-    resource: &Resource,
-    id: &str,
-    value: &mut Value,
-    visit: &mut dyn FnMut(&mut Value, &Value),
-) {
-    let kind = resource.plugins;
-    let secrets = |name: &str| facts.plugin(name).and_then(|plugin| plugin.secrets(kind));
-    if kind == SchemaType::Metadata {
-        if let Some(schema) = secrets(id) {
-            visit(value, schema);
-        }
-        return;
-    }
-    let plugins = value.get_mut("plugins").and_then(Value::as_object_mut);
-    for (name, conf) in plugins.into_iter().flatten() {
-        if let Some(schema) = secrets(name) {
-            visit(conf, schema);
-        }
     }
 }
 

@@ -1,15 +1,64 @@
 //! What may be asked about plugins and schemas.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 
 use super::{
-    Call, check,
+    Admin, Call, check,
     check::Fault,
-    judge::PluginFacts,
+    judge::{Facts, PluginFacts},
     table,
     wire::{Body, Reply},
 };
-use crate::config::resource_schema;
+use crate::{
+    config::resource_schema,
+    store::{Expect, Op, StoreError, Write},
+};
+
+/// The key of the list of plugins, for gateways that have no list of their own.
+const KEY: &str = "plugins";
+
+impl Admin {
+    /// Stores the list of plugins, as APISIX does after they were loaded anew: gateways without an
+    /// Admin API read it there.
+    pub(super) async fn publish_plugins(&self, who: &str) -> Result<(), Fault> {
+        let list = listed(&self.judge.facts()).to_string();
+        let ops = vec![Op::Put { key: KEY.to_owned(), value: list, ttl: None }];
+        self.store.write(Write { when: Vec::new(), ops, who: who.to_owned() }).await?;
+        Ok(())
+    }
+
+    /// Brings the stored list of plugins up to date, if there is one; to be called at a start.
+    ///
+    /// # Errors
+    ///
+    /// The store does not answer.
+    pub async fn refresh_plugins(&self) -> Result<(), StoreError> {
+        let Some(entry) = self.store.get(KEY).await? else { return Ok(()) };
+        let names = |list: &Value| -> BTreeSet<String> {
+            list.as_array().into_iter().flatten().map(Value::to_string).collect()
+        };
+        let list = listed(&self.judge.facts());
+        let stored = serde_json::from_str(&entry.value).unwrap_or_default();
+        if names(&list) == names(&stored) {
+            return Ok(());
+        }
+        let when = vec![(KEY.to_owned(), Expect::Modified(entry.modified))];
+        let ops = vec![Op::Put { key: KEY.to_owned(), value: list.to_string(), ttl: None }];
+        match self.store.write(Write { when, ops, who: "moongate".to_owned() }).await {
+            // Whoever was faster has a list of its own.
+            Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn listed(facts: &Facts) -> Value {
+    let http = facts.http.iter().map(|plugin| json!({"name": plugin.name}));
+    let stream = facts.stream.iter().map(|plugin| json!({"name": plugin.name, "stream": true}));
+    http.chain(stream).collect()
+}
 
 /// `plugins/list`: the names of a subsystem's plugins, the highest priority first.
 pub(super) fn list(call: &Call<'_>) -> Reply {

@@ -1,3 +1,5 @@
+//! Data encryption against what openssl makes.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;

@@ -28,6 +28,9 @@ struct State {
     writes: Vec<Write>,
 }
 
+/// What somebody else does.
+type Rival = Box<dyn FnOnce(&Memory) + Send>;
+
 /// A store that keeps nothing.
 #[derive(Default)]
 pub(super) struct Memory {
@@ -35,7 +38,7 @@ pub(super) struct Memory {
     /// Answers nothing any more.
     pub(super) down: AtomicBool,
     /// What happens before the next write, as if somebody else were faster.
-    pub(super) rival: Mutex<Option<Box<dyn FnOnce(&Memory) + Send>>>,
+    pub(super) rival: Mutex<Option<Rival>>,
 }
 
 impl Memory {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, Bench, BodyError, Bytes, Request, now};
+use super::{super::open_stored, ADMIN_KEY, Bench, BodyError, Bytes, Request, now};
 
 fn key() -> [(&'static str, &'static str); 1] {
     [("x-api-key", ADMIN_KEY)]
@@ -201,6 +201,16 @@ fn secrets_are_stored_encrypted() {
         let text = bench.store.text(&key).unwrap();
         assert!(!text.contains("canary") && !text.contains("PRIVATE KEY"), "{key}: {text}");
     }
+    let ring = bench.admin.settings.keyring();
+    let opened = |key: &str| {
+        let mut value = serde_json::from_str(&bench.store.text(key).unwrap()).unwrap();
+        assert_eq!(open_stored(&bench.admin.judge.facts(), &ring, key, &mut value), 0);
+        value
+    };
+    assert_eq!(opened("ssls/1")["keys"][0], key);
+    assert_eq!(opened("upstreams/1")["tls"]["client_key"], key);
+    assert_eq!(opened("consumers/jack")["plugins"]["key-auth"]["key"], "canary-1");
+    assert_eq!(opened("plugin_metadata/http-logger")["token"], "canary-2");
     let value = |path: &str| bench.ask("GET", path, &Value::Null).json()["value"].clone();
     assert_eq!(value("/consumers/jack")["plugins"]["key-auth"]["key"], "canary-1");
     assert_eq!(value("/plugin_metadata/http-logger")["token"], "canary-2");

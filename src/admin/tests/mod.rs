@@ -2,8 +2,10 @@
 
 mod fakes;
 mod hostile;
+
 mod keys;
 mod objects;
+mod port;
 mod table;
 mod whole;
 

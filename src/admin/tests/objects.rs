@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::{Bench, now};
 
 fn upstream() -> Value {
     json!({"type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}})
@@ -163,4 +163,21 @@ fn version_two_wraps_its_answers() {
     let missing = json!({"message": "Key not found"});
     bench.ask("DELETE", "/upstreams/1", &Value::Null).is(404, &missing);
     bench.ask("GET", "/upstreams/1", &Value::Null).is(404, &missing);
+}
+
+#[test]
+fn the_list_of_plugins_is_stored_for_others() {
+    let bench = Bench::new();
+    now(bench.admin.refresh_plugins()).unwrap();
+    assert!(bench.store.keys().is_empty(), "only if there is one");
+    bench.ask("PUT", "/plugins/reload", &Value::Null).status(200);
+    let list = bench.store.text("plugins").unwrap();
+    assert!(list.starts_with(r#"[{"name":"basic-auth"},"#), "{list}");
+    assert!(list.ends_with(r#",{"name":"mqtt-proxy","stream":true}]"#), "{list}");
+    bench.store.set("plugins", r#"[{"name":"gone"}]"#);
+    now(bench.admin.refresh_plugins()).unwrap();
+    assert_eq!(bench.store.text("plugins").unwrap(), list);
+    let writes = bench.store.writes().len();
+    now(bench.admin.refresh_plugins()).unwrap();
+    assert_eq!(bench.store.writes().len(), writes, "the same is not written again");
 }

@@ -3,7 +3,7 @@
 use super::{ADMIN_KEY, Bench, VIEWER_KEY};
 
 #[path = "../../../t/admin/cases.rs"]
-mod cases;
+pub(super) mod cases;
 
 use cases::{Ask, Got};
 

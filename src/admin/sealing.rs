@@ -1,0 +1,85 @@
+//! What of an object is encrypted where it is stored, and decrypted where it is shown or used.
+
+use serde_json::Value;
+
+use super::{
+    Admin, Call,
+    judge::Facts,
+    table::{self, Naming, Resource},
+};
+use crate::config::{
+    check::SchemaType,
+    keyring::{self, Keyring},
+};
+
+impl Admin {
+    /// Decrypts what plugins keep encrypted.
+    pub(super) fn open(&self, call: &Call<'_>, resource: &Resource, id: &str, value: &mut Value) {
+        each_conf(call.facts, resource, id, value, &mut |conf, schema| {
+            self.settings.keyring.open_conf(conf, schema);
+        });
+    }
+
+    /// Encrypts what must not be stored plain.
+    pub(super) fn seal(&self, call: &Call<'_>, resource: &Resource, id: &str, value: &mut Value) {
+        each_conf(call.facts, resource, id, value, &mut |conf, schema| {
+            self.settings.keyring.seal_conf(conf, schema);
+        });
+        each_key(resource, value, &mut |text| *text = self.settings.keyring.seal_key(text));
+    }
+}
+
+/// Decrypts an object of a store for whoever serves with it: the configurations of plugins as well
+/// as private keys. `key` is the object's key below the prefix of the store, such as `routes/1`.
+/// What cannot be decrypted stays as it is; returns how many texts that were.
+pub fn open_stored(facts: &Facts, ring: &Keyring, key: &str, value: &mut Value) -> usize {
+    let mut segments = key.split('/');
+    let (name, id, child) = (segments.next(), segments.next(), segments.next());
+    let resource = name.and_then(table::resource);
+    let resource = match (resource, child) {
+        (Some(parent), Some(child)) if parent.child == Some(child) => table::resource(child),
+        (resource, _) => resource,
+    };
+    let Some(resource) = resource else { return 0 };
+    let mut left = 0;
+    each_conf(facts, resource, id.unwrap_or_default(), value, &mut |conf, schema| {
+        left += ring.open_conf(conf, schema);
+    });
+    each_key(resource, value, &mut |text| match ring.open_key(text) {
+        Ok(plain) => *text = plain,
+        Err(keyring::NotOurs) => left += 1,
+    });
+    left
+}
+
+/// Visits the configurations of plugins, each with the schema that lists its secrets.
+fn each_conf(
+    facts: &Facts,
+    resource: &Resource,
+    id: &str,
+    value: &mut Value,
+    visit: &mut dyn FnMut(&mut Value, &Value),
+) {
+    let kind = resource.plugins;
+    let secrets = |name: &str| facts.plugin(name).and_then(|plugin| plugin.secrets(kind));
+    if kind == SchemaType::Metadata {
+        if let Some(schema) = secrets(id) {
+            visit(value, schema);
+        }
+        return;
+    }
+    let plugins = value.get_mut("plugins").and_then(Value::as_object_mut);
+    for (name, conf) in plugins.into_iter().flatten() {
+        if let Some(schema) = secrets(name) {
+            visit(conf, schema);
+        }
+    }
+}
+
+/// Visits private keys.
+fn each_key(resource: &Resource, value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
+    // The configuration of managers is stored as it is.
+    if resource.naming != Naming::Manager {
+        resource.secrets.iter().for_each(|path| keyring::each_text(value, path, visit));
+    }
+}
