@@ -24,6 +24,9 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take for a head.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
+/// Bytes of a head, and of a body that were received and not yet read.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// How long a client may take for a body.
 const BODY_TIME: Duration = Duration::from_secs(120);
 
@@ -88,6 +91,7 @@ where
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

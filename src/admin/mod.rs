@@ -31,7 +31,11 @@ mod unique;
 mod validate;
 mod wire;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, request::Parts};
@@ -97,6 +101,8 @@ pub struct Admin {
     standalone: Option<Arc<dyn Standalone>>,
     settings: Settings,
     guard: Guard,
+    /// Whole configurations that are read now.
+    configs: AtomicUsize,
     tell: Tell,
 }
 
@@ -121,7 +127,8 @@ impl Admin {
         settings: Settings,
         tell: Tell,
     ) -> Self {
-        Self { store, judge, standalone: None, settings, guard: Guard::new(), tell }
+        let (guard, configs) = (Guard::new(), AtomicUsize::new(0));
+        Self { store, judge, standalone: None, settings, guard, configs, tell }
     }
 
     /// The same in standalone mode: whole configurations instead of objects.

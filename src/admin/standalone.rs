@@ -1,6 +1,9 @@
 //! The Admin API in standalone mode: one configuration, put and read as a whole.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 use http::Method;
@@ -15,6 +18,9 @@ use super::{
     wire::{Body, Reply},
 };
 use crate::clock;
+
+/// Whole configurations that are read at once, each with up to [`CONFIG_BYTES_MAX`].
+const CONFIGS_MAX: usize = 4;
 
 const DIGEST: &str = "X-Digest";
 const LAST_MODIFIED: &str = "X-Last-Modified";
@@ -64,6 +70,11 @@ impl Admin {
     where
         B: AsyncFnOnce(usize) -> Result<Bytes, BodyError>,
     {
+        let _place;
+        if matches!(*call.method, Method::POST | Method::PUT) {
+            let busy = || Reply::error(503, "too many configurations at once");
+            _place = Place::take(&self.configs).ok_or_else(busy)?;
+        }
         match (call.method.as_str(), path) {
             ("POST", _) => {
                 let bytes = read(body, CONFIG_BYTES_MAX).await?;
@@ -131,6 +142,23 @@ impl Admin {
         let (who, address) = (call.who, call.address);
         (self.tell)(Note::Changed { who, address, what: "PUT", key: "configs", revision: 0 });
         Ok(reply)
+    }
+}
+
+/// A place among those who may send a whole configuration now.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a AtomicUsize) -> Option<Self> {
+        let one_more = |taken| (taken < CONFIGS_MAX).then_some(taken + 1);
+        let update = taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        update.is_ok().then_some(Self(taken))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

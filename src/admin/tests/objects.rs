@@ -1,6 +1,9 @@
 //! What the table of cases cannot say in one line.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -180,4 +183,16 @@ fn the_list_of_plugins_is_stored_for_others() {
     let writes = bench.store.writes().len();
     now(bench.admin.refresh_plugins()).unwrap();
     assert_eq!(bench.store.writes().len(), writes, "the same is not written again");
+}
+
+#[test]
+fn a_slow_pattern_ends() {
+    let bench = Bench::new();
+    let route = json!({"uri": "/a", "name": format!("{}!", "a".repeat(60))}).to_string();
+    (0..20_000).for_each(|id| bench.store.set(&format!("routes/{id}"), &route));
+    // It gives up on each name, and in the end on all of them together.
+    let start = Instant::now();
+    let answer = bench.ask("GET", "/routes?name=%5E%28a%7Ca%3F%29%2B%24", &Value::Null);
+    answer.is(503, &json!({"error_msg": "the filter takes too long"}));
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }

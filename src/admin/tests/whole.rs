@@ -1,6 +1,12 @@
 //! Standalone mode: the configuration as a whole.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::Future as _,
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+};
+
+use http::Request;
 
 use serde_json::{Value, json};
 
@@ -149,4 +155,24 @@ fn single_objects_are_not_there() {
     bench.ask("HEAD", "", &Value::Null).status(200);
     bench.ask("POST", "/configs/validate", &json!({"routes": [route("1")]})).is(200, &json!({}));
     bench.send("GET", "/apisix/admin/configs", &[], "").status(401);
+}
+
+#[test]
+fn few_configurations_are_read_at_once() {
+    let (bench, _) = bench();
+    let request = || {
+        let request = Request::put("/apisix/admin/configs").header("x-api-key", ADMIN_KEY);
+        request.header("x-digest", "x").body(()).unwrap().into_parts().0
+    };
+    let address = "127.0.0.1".parse().unwrap();
+    let requests: Vec<_> = (0..4).map(|_| request()).collect();
+    let stuck = async |_| std::future::pending().await;
+    let mut waiting: Vec<_> =
+        requests.iter().map(|parts| Box::pin(bench.admin.serve(address, parts, stuck))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut context).is_pending()));
+    let busy = json!({"error_msg": "too many configurations at once"});
+    put(&bench, "x", &json!({})).is(503, &busy);
+    waiting.pop();
+    put(&bench, "x", &json!({})).status(202);
 }
