@@ -184,6 +184,14 @@ impl Resource {
 }
 
 impl Case {
+    /// Whether a request of the case has this word, such as the name of a plugin, so that a gateway
+    /// without it can leave the case out.
+    #[must_use]
+    pub fn speaks_of(&self, word: &str) -> bool {
+        let has = |ask: &Ask| ask.path.contains(word) || ask.body.contains(word);
+        self.given.iter().any(has) || has(&self.ask)
+    }
+
     /// Sends what the case says.
     ///
     /// # Errors
