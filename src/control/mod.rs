@@ -7,6 +7,7 @@ mod admin;
 mod checker;
 mod code;
 mod conf;
+pub mod etcd;
 mod http;
 mod judge;
 mod signals;

@@ -5,7 +5,7 @@
 //! per connection: it also remembers sessions to resume.
 
 use std::{
-    error, fmt,
+    error, fmt, fs,
     net::IpAddr,
     sync::{
         Arc, OnceLock,
@@ -36,6 +36,20 @@ pub enum Trust<'a> {
     PublicRoots,
     /// Those signed by one of these authorities (PEM), for the right name.
     Roots(&'a str),
+}
+
+/// Where Linux distributions keep the authorities that they trust.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The authorities that this system trusts, PEM, if it says so.
+#[must_use]
+pub fn system_roots() -> Option<String> {
+    SYSTEM_ROOTS.iter().find_map(|path| fs::read_to_string(path).ok())
 }
 
 /// How to talk TLS to a node.

@@ -69,7 +69,7 @@ fn a_wiped_etcd_is_read_anew_and_never_mixed() {
     // past tells that it is another.
     server.wipe();
     tried.until("the loss is told", |seen| seen.lost.is_some());
-    let proxy_less = tried.seen.lock().unwrap().alls();
+    let alls = tried.seen.lock().unwrap().alls();
     server.start();
     server.txn("put /apisix/routes/7 {}\nput /apisix/routes/8 {}");
     while server.revision() <= revision + 1 {
@@ -78,7 +78,7 @@ fn a_wiped_etcd_is_read_anew_and_never_mixed() {
     tried.until("the new content", |seen| {
         seen.lost.is_none() && seen.content.keys().eq(["routes/7", "routes/8"])
     });
-    assert!(tried.seen.lock().unwrap().alls() > proxy_less);
+    assert!(tried.seen.lock().unwrap().alls() > alls);
     server.put("routes/9", "{}");
     tried.until("it is followed", |seen| seen.content.len() == 3);
 }
@@ -104,6 +104,29 @@ fn a_wiped_etcd_that_came_further_than_we_were_is_noticed() {
     let seen = tried.seen.lock().unwrap();
     assert!(seen.content.keys().eq(["routes/0", "routes/2", "routes/5"]), "{:?}", seen.content);
     assert_eq!(seen.value("routes/2"), Some("{\"of\":\"another\"}"));
+}
+
+#[test]
+fn a_wiped_etcd_that_was_filled_by_the_same_script_but_for_a_value_is_noticed() {
+    let folder = Folder::new("script");
+    let mut server = Server::alone(&folder.0);
+    let fill = |server: &Server, second: &str| {
+        for (key, value) in [("routes/1", "{}"), ("routes/2", second), ("routes/3", "{}")] {
+            server.put(key, value);
+        }
+    };
+    fill(&server, "{}");
+    let proxy = Proxy::new(server.port);
+    let tried = Tried::ready(options(&[proxy.url()]), None);
+    proxy.cut();
+    tried.until("the loss is told", |seen| seen.lost.is_some());
+    server.wipe();
+    server.start();
+    fill(&server, "{\"a\":1}");
+    proxy.pass();
+    tried.until("etcd is found", |seen| seen.lost.is_none());
+    let seen = tried.seen.lock().unwrap();
+    assert_eq!((seen.alls(), seen.value("routes/2")), (2, Some("{\"a\":1}")));
 }
 
 #[test]

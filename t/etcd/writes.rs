@@ -1,5 +1,7 @@
 //! Writes of ours and of others.
 
+use std::collections::BTreeSet;
+
 use moongate::store::{Expect, Op, Store, StoreError};
 
 use crate::{
@@ -58,4 +60,71 @@ fn what_lives_for_a_time_goes_by_itself() {
     let when = vec![("routes/1".to_owned(), Expect::Present)];
     assert!(tried.write(when, vec![op]).is_err());
     eventually("no lease", || server.ctl(&["lease", "list"]).starts_with("found 0"));
+}
+
+/// What a write comes to, step by step.
+fn model(content: &mut BTreeSet<String>, ops: &[Op]) -> Vec<usize> {
+    let step = |op: &Op| match op {
+        Op::Put { key, .. } => usize::from(!content.insert(key.clone())),
+        Op::Delete(key) => usize::from(content.remove(key)),
+        Op::DeletePrefix(prefix) => {
+            let before = content.len();
+            content.retain(|key| !key.starts_with(prefix));
+            before - content.len()
+        }
+    };
+    ops.iter().map(step).collect()
+}
+
+#[test]
+fn steps_that_meet_come_to_what_they_come_to_one_after_another() {
+    const KEYS: [&str; 6] = ["a/1", "a/10", "a/b/1", "a/b/2", "b/1", "c"];
+    const PREFIXES: [&str; 6] = ["a/", "a/b/", "b/", "", "a/1", "c"];
+    let folder = Folder::new("steps");
+    let server = Server::alone(&folder.0);
+    let tried = Tried::ready(options(&[server.url()]), None);
+    let mut content = BTreeSet::new();
+    // A generator of numbers that is the same in each run.
+    let mut state = 1_u64;
+    let mut any = move |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for round in 0..400 {
+        let mut ops = Vec::new();
+        for _ in 0..=any(5) {
+            ops.push(match any(5) {
+                0 => Op::Delete(KEYS[any(6)].to_owned()),
+                1 => Op::DeletePrefix(PREFIXES[any(6)].to_owned()),
+                _ => put(KEYS[any(6)], &format!("{round}")),
+            });
+        }
+        let expected = model(&mut content, &ops);
+        let written = tried.write(Vec::new(), ops.clone()).unwrap();
+        assert_eq!(written.before, expected, "{ops:?}");
+    }
+    tried.put("last", "{}").unwrap();
+    content.insert("last".to_owned());
+    tried.until("the last change", |seen| seen.value("last").is_some());
+    let seen = tried.seen.lock().unwrap();
+    assert!(seen.content.keys().eq(&content), "{:?} is not {content:?}", seen.content);
+}
+
+#[test]
+fn the_last_of_several_values_of_a_key_counts() {
+    let folder = Folder::new("twice");
+    let server = Server::alone(&folder.0);
+    let tried = Tried::ready(options(&[server.url()]), None);
+    let ops = vec![
+        put("routes/1", "1"),
+        put("routes/2", "2"),
+        Op::DeletePrefix("routes/".to_owned()),
+        put("routes/1", "3"),
+        put("routes/1", "4"),
+    ];
+    assert_eq!(tried.write(Vec::new(), ops).unwrap().before, [0, 0, 2, 0, 1]);
+    assert_eq!(tried.get("routes/1").as_deref(), Some("4"));
+    assert_eq!(tried.get("routes/2"), None);
+    tried.until("it is told", |seen| seen.value("routes/1") == Some("4"));
 }

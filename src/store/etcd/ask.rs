@@ -9,8 +9,9 @@ use super::{
     keys::{Keys, NEW_ID, positive},
     proto::{
         self, Header, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse, Request,
-        RequestOp, Response, TxnRequest, TxnResponse,
+        Response, TxnRequest, TxnResponse,
     },
+    saver::Shared,
 };
 use crate::store::Entry;
 
@@ -20,12 +21,16 @@ pub(super) const TXN: &str = "/etcdserverpb.KV/Txn";
 /// Keys of one page.
 const PAGE: i64 = 1000;
 
+/// Up to so many keys are compared, all of them, with what is held when etcd is back. One that
+/// was wiped and filled by the same script but for a value differs nowhere else. Of more keys it
+/// is a sample.
+const COMPARED_MAX: usize = 10_000;
+
 /// How often a listing is begun anew when etcd was compacted in the middle of it.
 const BEGUN_MAX: usize = 5;
 
-pub(super) fn header(header: Option<Header>) -> Result<(u64, u64), Fail> {
-    let header = header.ok_or_else(|| Fail::Nonsense("an answer without a header".to_owned()))?;
-    Ok((header.cluster_id, positive(header.revision)))
+pub(super) fn header(header: Option<Header>) -> Result<Header, Fail> {
+    header.ok_or_else(|| Fail::Nonsense("an answer without a header".to_owned()))
 }
 
 /// One key.
@@ -45,7 +50,7 @@ pub(super) async fn new_id(client: &Client, link: &Link, keys: &Keys) -> Result<
     let (key, value) = (keys.full(NEW_ID), Bytes::from_static(b"1"));
     let question = PutRequest { key, value, ..PutRequest::default() };
     let answer: PutResponse = client.call(link, "/etcdserverpb.KV/Put", &question).await?;
-    header(answer.header).map(|(_, revision)| revision)
+    header(answer.header).map(|header| positive(header.revision))
 }
 
 /// All keys that begin so, as they were at one revision.
@@ -57,17 +62,23 @@ pub(super) async fn all(
 ) -> Result<Held, Fail> {
     let mut begun = 1;
     loop {
-        match pages(client, link, keys, prefix).await {
+        match pages(client, link, keys.range(prefix), (keys, 0)).await {
             Err(fail) if fail.is_compacted() && begun < BEGUN_MAX => begun += 1,
             done => return done,
         }
     }
 }
 
-async fn pages(client: &Client, link: &Link, keys: &Keys, prefix: &str) -> Result<Held, Fail> {
+/// At a revision of the past, or at the newest for 0.
+async fn pages(
+    client: &Client,
+    link: &Link,
+    (key, range_end): (Bytes, Bytes),
+    (keys, revision): (&Keys, i64),
+) -> Result<Held, Fail> {
     let mut held = Held::default();
-    let (key, range_end) = keys.range(prefix);
-    let mut question = RangeRequest { key, range_end, limit: PAGE, ..RangeRequest::default() };
+    let mut question =
+        RangeRequest { key, range_end, limit: PAGE, revision, ..RangeRequest::default() };
     loop {
         let answer: RangeResponse = match client.call(link, RANGE, &question).await {
             // Large values: fewer of them at once.
@@ -78,11 +89,14 @@ async fn pages(client: &Client, link: &Link, keys: &Keys, prefix: &str) -> Resul
             }
             answer => answer?,
         };
-        let (cluster, revision) = header(answer.header)?;
+        let header = header(answer.header)?;
         if question.revision == 0 {
-            (held.cluster, held.revision) = (cluster, revision);
-            question.revision = i64::try_from(revision).unwrap_or(0);
-        } else if held.cluster != cluster {
+            question.revision = header.revision;
+        }
+        if held.revision == 0 {
+            held = Held::of(header.cluster_id, positive(question.revision));
+            held.term = header.raft_term;
+        } else if held.cluster != header.cluster_id {
             return Err(Fail::Nonsense("became another cluster within a listing".to_owned()));
         }
         for kv in &answer.kvs {
@@ -137,45 +151,65 @@ pub(super) async fn past(
     client: &Client,
     link: &Link,
     keys: &Keys,
-    held: &Held,
+    shared: &Shared,
 ) -> Result<Past, Fail> {
+    let known = shared.held(|held| held.known());
     let (key, range_end) = keys.range("");
-    let revision = i64::try_from(held.revision).unwrap_or(0);
+    let revision = i64::try_from(known.revision).unwrap_or(0);
     let count = RangeRequest { key, range_end, revision, count_only: true, ..Default::default() };
-    let mut success = vec![RequestOp::from(Request::Range(count.clone()))];
-    let newest = held.newest();
-    if let Some(newest) = newest {
-        let key = keys.full(&newest.key);
-        let range = RangeRequest { key, revision, ..RangeRequest::default() };
-        success.push(RequestOp::from(Request::Range(range)));
-    }
-    let question = TxnRequest { success, ..TxnRequest::default() };
+    let asked = known.sample.iter().map(|entry| {
+        let key = keys.full(&entry.key);
+        Request::Range(RangeRequest { key, revision, ..RangeRequest::default() })
+    });
+    let asked = [Request::Range(count.clone())].into_iter().chain(asked);
+    let question = TxnRequest { success: asked.map(Into::into).collect(), ..Default::default() };
     let answer: TxnResponse = match client.call(link, TXN, &question).await {
-        Err(fail) if fail.is_compacted() => return Ok(Past::Other("was compacted meanwhile")),
-        Err(fail) if fail.is_future() => return Ok(Past::Other("went back to an older revision")),
-        answer => answer?,
+        Err(fail) => return other(fail),
+        Ok(answer) => answer,
     };
-    let (cluster, now) = header(answer.header)?;
-    if cluster != held.cluster {
+    let now = header(answer.header)?;
+    if now.cluster_id != known.cluster {
         return Ok(Past::Other("is another cluster"));
+    }
+    if now.raft_term < known.term {
+        return Ok(Past::Other("began anew"));
     }
     let mut responses = answer.responses.into_iter();
     let counted = asked_range(&mut responses).map(|range| positive(range.count));
-    if counted != u64::try_from(held.count()).ok() {
+    let mut same = counted == u64::try_from(known.count).ok();
+    for entry in &known.sample {
+        let range = asked_range(&mut responses);
+        let found = range.and_then(|range| keys.entry(range.kvs.first()?).ok());
+        same &= found.as_ref() == Some(entry);
+    }
+    if !same {
         return Ok(Past::Other("has another past"));
     }
-    if let Some(newest) = newest {
-        let found = asked_range(&mut responses);
-        let entry = found.and_then(|range| keys.entry(range.kvs.first()?).ok());
-        if entry.as_ref() != Some(newest) {
-            return Ok(Past::Other("has another past"));
+    if known.count <= COMPARED_MAX {
+        match pages(client, link, keys.range(""), (keys, revision)).await {
+            Err(fail) => return other(fail),
+            Ok(then) if shared.held(|held| held.entries != then.entries) => {
+                return Ok(Past::Other("has another past"));
+            }
+            Ok(_) => {}
         }
     }
-    if now <= held.revision {
-        let goal = Goal { revision: now, newest: now, count: held.count() };
-        return Ok(Past::Same(goal));
+    let now = positive(now.revision);
+    if now <= known.revision {
+        return Ok(Past::Same(Goal { revision: now, newest: now, count: known.count }));
     }
     goal(client, link, count, now).await
+}
+
+/// Failures that tell of another past.
+fn other(fail: Fail) -> Result<Past, Fail> {
+    if fail.is_compacted() {
+        return Ok(Past::Other("was compacted meanwhile"));
+    }
+    if fail.is_future() {
+        return Ok(Past::Other("went back to an older revision"));
+    }
+    Err(fail)
 }
 
 async fn goal(
@@ -191,8 +225,8 @@ async fn goal(
     question.sort_order = proto::DESCEND;
     question.sort_target = proto::BY_MODIFIED;
     let answer: RangeResponse = match client.call(link, RANGE, &question).await {
-        Err(fail) if fail.is_compacted() => return Ok(Past::Other("was compacted meanwhile")),
-        answer => answer?,
+        Err(fail) => return other(fail),
+        Ok(answer) => answer,
     };
     let newest = answer.kvs.first().map_or(0, |kv| positive(kv.mod_revision));
     let count = usize::try_from(answer.count).unwrap_or(0);

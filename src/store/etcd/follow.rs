@@ -184,9 +184,7 @@ impl Follower {
     }
 
     async fn on(&mut self, link: &Link) -> Result<std::convert::Infallible, Fail> {
-        let held = self.shared.held(|held| held.clone());
-        let past = ask::past(&self.client, link, &self.keys, &held).await?;
-        drop(held);
+        let past = ask::past(&self.client, link, &self.keys, &self.shared).await?;
         let mut goal = match past {
             Past::Same(goal) => Some(goal),
             Past::Other(_) => self.list(link).await?,

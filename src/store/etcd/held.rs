@@ -12,14 +12,31 @@ use super::{
 };
 use crate::{
     limits::ETCD_LISTING_BYTES_MAX,
-    store::{Change, Entry, Listing},
+    store::{Change, Entry, Listing, UNREADABLE},
 };
+
+/// Entries that are asked for to tell one past from another. etcd takes 128 questions at once.
+const SAMPLE: usize = 100;
+
+/// What an etcd with the same past has, at that revision.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) cluster: u64,
+    pub(super) term: u64,
+    pub(super) revision: u64,
+    /// Keys below the prefix.
+    pub(super) count: usize,
+    /// The entry that was written last, and some of the others.
+    pub(super) sample: Vec<Entry>,
+}
 
 /// All below the prefix, as it was at one revision.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     /// Which cluster it is of.
     pub(super) cluster: u64,
+    /// How often it elected a leader when it was read. It only grows, but in one that begins anew.
+    pub(super) term: u64,
     /// Everything up to it is in here.
     pub(super) revision: u64,
     pub(super) entries: BTreeMap<Arc<str>, Entry>,
@@ -38,14 +55,24 @@ impl Held {
         Listing { entries: self.entries.values().cloned().collect(), revision: self.revision }
     }
 
+    /// What tells this past from another.
+    pub(super) fn known(&self) -> Known {
+        // What is no text cannot be asked for by its key.
+        let readable = || self.entries.values().filter(|e| !e.value.starts_with(UNREADABLE));
+        let newest = readable().max_by_key(|entry| entry.modified);
+        let others = readable().step_by(self.entries.len().div_ceil(SAMPLE).max(1));
+        Known {
+            cluster: self.cluster,
+            term: self.term,
+            revision: self.revision,
+            count: self.count(),
+            sample: newest.into_iter().chain(others).cloned().collect(),
+        }
+    }
+
     /// How many keys etcd has below the prefix.
     pub(super) fn count(&self) -> usize {
         self.entries.len() + self.hidden.len()
-    }
-
-    /// The entry that was written last.
-    pub(super) fn newest(&self) -> Option<&Entry> {
-        self.entries.values().max_by_key(|entry| entry.modified)
     }
 
     /// Takes a pair of a listing.

@@ -103,7 +103,7 @@ async fn transact(
         let key = conflict(write, &answer.responses);
         return Err(Unwritten::Store(StoreError::Conflict(key)));
     }
-    let (_, revision) = ask::header(answer.header)?;
+    let revision = positive(ask::header(answer.header)?.revision);
     let before = plan.before(&write.ops, &answer.responses);
     let before = before.ok_or_else(|| {
         Fail::Nonsense("answers a transaction with other answers than asked for".to_owned())

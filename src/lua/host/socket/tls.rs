@@ -30,7 +30,7 @@ use crate::{
         },
     },
     sys::conn::{Conn, Io},
-    upstream::tls::{TlsClient, TlsOptions, Trust, server_name},
+    upstream::tls::{TlsClient, TlsOptions, Trust, server_name, system_roots},
 };
 
 /// Certificate chain and private key, PEM.
@@ -42,14 +42,6 @@ pub(super) struct Identity {
 
 /// Identities that a worker keeps ready.
 const CLIENTS_MAX: usize = 256;
-
-/// Where Linux distributions keep the authorities that they trust.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 type Key = (bool, Option<Rc<Identity>>);
 
@@ -97,7 +89,7 @@ fn make(core: &Core, verify: bool, identity: Option<&Identity>) -> Result<TlsCli
             build(Trust::Roots(&pem))
         }
         // A bundle with a line that we cannot read is no reason to trust nobody.
-        _ => match SYSTEM_ROOTS.iter().find_map(|path| fs::read_to_string(path).ok()) {
+        _ => match system_roots() {
             Some(pem) => build(Trust::Roots(&pem)).or_else(|_| build(Trust::PublicRoots)),
             None => build(Trust::PublicRoots),
         },
