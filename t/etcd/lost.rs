@@ -32,7 +32,7 @@ fn ten_thousand_routes_survive_a_kill_and_catch_up() {
     tried.until("etcd is found", |seen| seen.lost.is_none());
     let seen = tried.seen.lock().unwrap();
     // It is the same etcd: what it has need not be told again.
-    assert_eq!((seen.alls(), seen.losts()), (1, 1), "{:?}", seen.lost);
+    assert_eq!(seen.alls(), 1);
     assert_eq!(seen.content.len(), 10_001);
 }
 

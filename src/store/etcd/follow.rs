@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    task::JoinHandle,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -25,6 +25,7 @@ use super::{
         Event, WatchAsk, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
     },
     saver::Shared,
+    snapshot::SnapshotFile,
 };
 use crate::{
     clock,
@@ -52,17 +53,16 @@ pub(super) struct Follower {
     pub(super) keys: Keys,
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Sink,
+    /// What to begin with when etcd does not answer.
+    pub(super) file: Option<SnapshotFile>,
     /// The reason that was told, while etcd counts as lost.
     pub(super) lost: Option<String>,
 }
 
-/// A content of the disk, or why there is none.
-pub(super) type Loaded = Result<Held, String>;
-
 impl Follower {
-    /// Runs until it is dropped. `disk` is what the disk holds, if it may be asked.
-    pub(super) async fn run(mut self, disk: Option<JoinHandle<Loaded>>) {
-        self.begin(disk).await;
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self) {
+        self.begin().await;
         let mut failures = 0;
         loop {
             let begun = clock::now();
@@ -83,12 +83,11 @@ impl Follower {
     }
 
     /// Tells the first listing; before it, what the disk holds if etcd does not answer.
-    async fn begin(&mut self, disk: Option<JoinHandle<Loaded>>) {
+    async fn begin(&mut self) {
         let options = &self.client.options;
         let (retries, longest) = (options.startup_retry, options.resync_delay);
         let patience = sleep(PATIENCE.min(options.timeout));
         tokio::pin!(patience);
-        let mut disk = Disk::Unread(disk);
         let mut failures = 0;
         let mut fallen = false;
         let client = Arc::clone(&self.client);
@@ -102,15 +101,12 @@ impl Follower {
                     () = &mut patience, if !fallen => {
                         fallen = true;
                         let why = format!("{} did not answer yet", client.options.urls().join(", "));
-                        self.fall_back(&mut disk, &why).await;
+                        self.fall_back(&why).await;
                     }
                 }
             };
             let fail = match done {
-                Ok(held) => {
-                    let known = disk.read().await;
-                    return self.replace(held, known.ok());
-                }
+                Ok(held) => return self.replace(held),
                 Err(fail) => fail.to_string(),
             };
             failures += 1;
@@ -118,18 +114,27 @@ impl Follower {
                 self.tell_lost(&fail);
             } else if failures >= retries {
                 fallen = true;
-                self.fall_back(&mut disk, &fail).await;
+                self.fall_back(&fail).await;
             }
             sleep(jitter::pause(failures - 1, longest)).await;
         }
     }
 
     /// Tells what the disk holds, and that etcd is lost.
-    async fn fall_back(&mut self, disk: &mut Disk, why: &str) {
-        let note = match disk.read().await {
+    async fn fall_back(&mut self, why: &str) {
+        let loaded = match self.file.clone() {
+            None => Err("no snapshot is kept".to_owned()),
+            Some(file) => {
+                let loaded = spawn_blocking(move || file.load()).await;
+                loaded.unwrap_or_else(|error| Err(error.to_string()))
+            }
+        };
+        let note = match loaded {
             Ok(held) => {
                 let note = format!("what serves is the snapshot of revision {}", held.revision);
-                (self.sink)(Batch::All(held.listing()));
+                let listing = held.listing();
+                self.shared.held(|old| *old = held);
+                (self.sink)(Batch::All(listing));
                 note
             }
             Err(reason) => reason,
@@ -150,23 +155,14 @@ impl Follower {
         }
     }
 
-    /// Tells a new listing. `disk` is what is on disk already.
-    fn replace(&mut self, mut held: Held, disk: Option<&Held>) {
-        let revision = held.revision;
-        let saved = disk.is_some_and(|disk| {
-            held.share(disk);
-            disk.same_entries(&held)
-        });
+    /// Tells a new listing.
+    fn replace(&mut self, mut held: Held) {
         let listing = self.shared.held(|old| {
             held.share(old);
             *old = held;
             old.listing()
         });
-        if saved {
-            self.shared.on_disk(revision);
-        } else {
-            self.shared.changed();
-        }
+        self.shared.changed();
         (self.sink)(Batch::All(listing));
         self.tell_found();
     }
@@ -204,7 +200,7 @@ impl Follower {
     /// Begins anew with all there is. Nothing remains to be reached then.
     async fn list(&mut self, link: &Link) -> Result<Option<Goal>, Fail> {
         let held = ask::all(&self.client, link, &self.keys, "").await?;
-        self.replace(held, None);
+        self.replace(held);
         Ok(None)
     }
 
@@ -329,28 +325,5 @@ async fn heard(stream: &mut Stream, limits: Limits) -> Result<WatchResponse, Fai
         }
         let ask = Some(WatchAsk::Progress(WatchProgressRequest {}));
         stream.say(&WatchRequest { ask });
-    }
-}
-
-/// What is on disk: read when it is first asked for.
-enum Disk {
-    Unread(Option<JoinHandle<Loaded>>),
-    Read(Loaded),
-}
-
-impl Disk {
-    async fn read(&mut self) -> Result<&Held, String> {
-        if let Self::Unread(job) = self {
-            let loaded = match job.take() {
-                None => Err("no snapshot is kept".to_owned()),
-                Some(job) => job.await.unwrap_or_else(|error| Err(error.to_string())),
-            };
-            *self = Self::Read(loaded);
-        }
-        match self {
-            Self::Read(Ok(held)) => Ok(held),
-            Self::Read(Err(why)) => Err(why.clone()),
-            Self::Unread(_) => Err("no snapshot is kept".to_owned()),
-        }
     }
 }

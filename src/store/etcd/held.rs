@@ -1,9 +1,8 @@
 //! What is known of etcd's content, and how events change it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use imbl::OrdMap;
 
 use super::{
     fail::Fail,
@@ -39,7 +38,8 @@ pub(super) struct Held {
     pub(super) term: u64,
     /// Everything up to it is in here.
     pub(super) revision: u64,
-    pub(super) entries: BTreeMap<Arc<str>, Entry>,
+    /// Copied in no time, for whoever writes it to disk meanwhile.
+    pub(super) entries: OrdMap<Arc<str>, Entry>,
     /// Keys that are there and nobody's business: whoever counts keys must count them.
     hidden: BTreeSet<String>,
     bytes: usize,
@@ -99,7 +99,7 @@ impl Held {
     }
 
     fn remove(&mut self, key: &str) -> Option<Arc<str>> {
-        let (key, old) = self.entries.remove_entry(key)?;
+        let (key, old) = self.entries.remove_with_key(key)?;
         self.bytes = self.bytes.saturating_sub(old.key.len() + old.value.len());
         Some(key)
     }
@@ -132,18 +132,17 @@ impl Held {
 
     /// Takes the texts of `other` where they are the same, so that they are in memory once.
     pub(super) fn share(&mut self, other: &Self) {
-        for (key, entry) in &mut self.entries {
+        if other.entries.is_empty() {
+            return;
+        }
+        for (key, entry) in &self.entries.clone() {
             if let Some(known) = other.entries.get(key)
                 && known.value == entry.value
             {
-                entry.value = Arc::clone(&known.value);
+                let value = Arc::clone(&known.value);
+                self.entries.insert(Arc::clone(key), Entry { value, ..entry.clone() });
             }
         }
-    }
-
-    /// Whether it holds the same entries, whatever happened elsewhere in etcd.
-    pub(super) fn same_entries(&self, other: &Self) -> bool {
-        self.cluster == other.cluster && self.entries == other.entries
     }
 }
 
@@ -194,6 +193,6 @@ mod tests {
         two.share(&one);
         let value = |held: &Held| Arc::clone(&held.entries.get("routes/1").unwrap().value);
         assert!(Arc::ptr_eq(&value(&one), &value(&two)));
-        assert!(one.same_entries(&two));
+        assert_eq!(one.entries, two.entries);
     }
 }

@@ -116,6 +116,7 @@ impl Etcd {
             keys,
             shared: Arc::clone(&shared),
             sink,
+            file: file.clone(),
             lost: None,
         };
         let end = Arc::clone(&closing);
@@ -124,13 +125,12 @@ impl Etcd {
             // For the tasks that answer questions.
             let local = task::LocalSet::new();
             local.block_on(&runtime, async {
-                let disk = file.clone().map(|file| {
+                if let Some(file) = &file {
                     task::spawn(saver::run(Arc::clone(&saving), file.clone()));
-                    task::spawn_blocking(move || file.load())
-                });
+                }
                 tokio::select! {
                     () = end.notified() => {}
-                    () = follower.run(disk) => {}
+                    () = follower.run() => {}
                     () = serve(served, asked) => {}
                 }
             });

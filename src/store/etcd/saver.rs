@@ -63,16 +63,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn on_disk(&self, revision: u64) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = Saved { revision: Some(revision), error: None };
-    }
-
-    /// Writes; whether it did.
+    /// Writes, unless it is what the last process wrote; whether it is on disk now.
     fn save(&self, file: &SnapshotFile) -> bool {
         self.dirty.store(false, Ordering::Relaxed);
         let held = self.held(|held| held.clone());
-        let done = file.save(&held);
+        let first = self.saved().revision.is_none();
+        let done = if first && file.holds(&held) { Ok(()) } else { file.save(&held) };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
             Ok(()) => *state = Saved { revision: Some(held.revision), error: None },

@@ -126,6 +126,24 @@ impl SnapshotFile {
     ///
     /// Why there is none that may be used.
     pub(super) fn load(&self) -> Result<Held, String> {
+        let mut held = Held::default();
+        let head = self.read(&mut |entry| held.insert(entry).map_err(|fail| fail.to_string()))?;
+        (held.cluster, held.revision) = (head.0, head.1);
+        Ok(held)
+    }
+
+    /// Whether it holds exactly these entries. Where etcd's revision went on elsewhere, it does.
+    pub(super) fn holds(&self, held: &Held) -> bool {
+        let mut entries = held.entries.values();
+        let head = self.read(&mut |entry| match entries.next() {
+            Some(expected) if *expected == entry => Ok(()),
+            _ => Err("it is another entry".to_owned()),
+        });
+        head.is_ok_and(|(cluster, _)| cluster == held.cluster) && entries.next().is_none()
+    }
+
+    /// Reads all entries; returns cluster and revision.
+    fn read(&self, take: Take<'_>) -> Result<(u64, u64), String> {
         let why = |why: String| format!("the snapshot {} is not used: {why}", self.path.display());
         let file = match fs::File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -138,10 +156,10 @@ impl SnapshotFile {
             return Err(why(format!("it has {length} bytes, and {FILE_BYTES_MAX} are possible")));
         }
         let lines = BufReader::with_capacity(1 << 17, file.take(FILE_BYTES_MAX));
-        self.read(lines).map_err(why)
+        self.read_lines(lines, take).map_err(why)
     }
 
-    fn read(&self, from: impl BufRead) -> Result<Held, String> {
+    fn read_lines(&self, from: impl BufRead, take: Take<'_>) -> Result<(u64, u64), String> {
         let mut lines = Lines { from, sum: crc32fast::Hasher::new(), number: 0, text: Vec::new() };
         let head: Head = lines.next("a snapshot of etcd")?;
         if head.format != FORMAT || head.version != VERSION {
@@ -154,22 +172,28 @@ impl SnapshotFile {
             return Err(format!("it is of other endpoints: {}", head.endpoints.join(", ")));
         }
         let cluster = u64::from_str_radix(&head.cluster, 16).map_err(|error| error.to_string())?;
-        let mut held = Held::of(cluster, head.revision);
+        let mut last: Option<Arc<str>> = None;
         for _ in 0..head.entries {
             let line: Line<'_> = lines.next("an entry")?;
             let Line { key, value, created, modified } = line;
             let (key, value) = (Arc::from(key), Arc::from(value));
-            held.insert(Entry { key, value, created, modified })
-                .map_err(|fail| fail.to_string())?;
+            if last.is_some_and(|last| last >= key) {
+                return Err("its entries are not in order".to_owned());
+            }
+            last = Some(Arc::clone(&key));
+            take(Entry { key, value, created, modified })?;
         }
         let sum = format!("{:08x}", lines.sum.clone().finalize());
         let tail: Tail = lines.next("the checksum")?;
-        if tail.crc32 != sum || held.entries.len() != head.entries || !lines.at_end()? {
+        if tail.crc32 != sum || !lines.at_end()? {
             return Err("its checksum does not fit, so it was damaged".to_owned());
         }
-        Ok(held)
+        Ok((cluster, head.revision))
     }
 }
+
+/// Takes one entry after the other, or says why not.
+type Take<'t> = &'t mut dyn FnMut(Entry) -> Result<(), String>;
 
 fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
@@ -228,7 +252,15 @@ mod tests {
         let file = file("good");
         file.save(&held()).unwrap();
         let loaded = file.load().unwrap();
-        assert!(loaded.same_entries(&held()));
+        assert_eq!(loaded.entries, held().entries);
+        assert_eq!(loaded.cluster, u64::MAX);
+        assert!(file.holds(&held()));
+        let mut other = held();
+        other.entries.remove("routes/1");
+        assert!(!file.holds(&other) && !file.holds(&Held::of(u64::MAX, 12)));
+        let mut other = held();
+        other.cluster = 1;
+        assert!(!file.holds(&other));
         assert_eq!(loaded.revision, 12);
         assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, 0o600);
         file.save(&Held::default()).unwrap();
