@@ -178,6 +178,21 @@ fn unhealthy_nodes_are_skipped_unless_all_are() {
     }
 }
 
+#[test]
+fn where_all_are_unhealthy_all_take_turns() {
+    for weights in [[1, 1, 1, 1], [1, 2, 3, 4]] {
+        let balancer = balancer(Kind::RoundRobin, &nodes(&weights), 7);
+        let tried = Tried::default();
+        let cx = PickCx { healthy: Some(&|_| false), ..cx(&tried) };
+        let picks: Vec<usize> = (0..1000).map(|_| balancer.pick(&cx).unwrap().node()).collect();
+        let total: u32 = weights.iter().sum();
+        for (share, weight) in shares(&picks, 4).into_iter().zip(weights) {
+            let fair = (1000 * weight / total) as usize;
+            assert!(share.abs_diff(fair) <= 4, "{weights:?}: {share} of {fair}");
+        }
+    }
+}
+
 fn hash_pick(balancer: &Balancer, key: usize, tried: &Tried) -> usize {
     let key = format!("key-{key}");
     let cx = PickCx { key: Some(key.as_bytes()), ..cx(tried) };
