@@ -27,6 +27,7 @@ use crate::{
     },
     error::{self, Result},
     exchange::Exchange,
+    health,
     live::Live,
     log::access::AccessLog,
     lua::{Vm, pace::Pace, versions::Versions},
@@ -133,6 +134,8 @@ pub struct Gate {
     pub resolver: Rc<Resolver>,
     /// Balancer state of all workers.
     pub shared: Arc<balance::Shared>,
+    /// Health of nodes.
+    pub health: Arc<health::Registry>,
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
     /// Of the routes of `live` that have served since they have their numbers.
@@ -181,6 +184,8 @@ pub struct Parts {
     pub resolver: Rc<Resolver>,
     /// Balancer state of all workers.
     pub shared: Arc<balance::Shared>,
+    /// Health of nodes.
+    pub health: Arc<health::Registry>,
     /// The access log.
     pub access: AccessLog,
     /// Counts of the whole process.
@@ -210,6 +215,7 @@ impl Gate {
             mirrors_lost: Seldom::default(),
             resolver: parts.resolver,
             shared: parts.shared,
+            health: parts.health,
             targets: RefCell::default(),
             matched: RefCell::default(),
             ready: RefCell::default(),
@@ -378,10 +384,34 @@ impl Gate {
         upstream: &Arc<crate::config::upstream::Upstream>,
         scope: &str,
     ) -> Result<Rc<Target>> {
+        self.target_with(upstream, scope, |health| health.of(scope, upstream))
+    }
+
+    /// The same for an upstream that a plugin made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::target`].
+    pub fn made_target(
+        &self,
+        upstream: &Arc<crate::config::upstream::Upstream>,
+        scope: &str,
+    ) -> Result<Rc<Target>> {
+        self.target_with(upstream, scope, |health| health.of_plugin(scope, upstream))
+    }
+
+    fn target_with(
+        &self,
+        upstream: &Arc<crate::config::upstream::Upstream>,
+        scope: &str,
+        watch: impl FnOnce(&health::Registry) -> Option<Arc<health::Watch>>,
+    ) -> Result<Rc<Target>> {
         if let Some(target) = self.targets.borrow().get(&upstream.id) {
             return Ok(Rc::clone(target));
         }
-        let target = Rc::new(Target::new(upstream, scope, self)?);
+        let mut target = Target::new(upstream, scope, self)?;
+        target.watch = watch(&self.health);
+        let target = Rc::new(target);
         self.targets.borrow_mut().insert(upstream.id, Rc::clone(&target));
         Ok(target)
     }

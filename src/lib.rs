@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod gate;
+pub mod health;
 pub mod live;
 pub mod shared;
 pub mod store;

@@ -31,6 +31,7 @@ use crate::{
     balance,
     config::{Local, local, snippet::Sites},
     gate::{Gate, Parts},
+    health,
     http1::HeadLimits,
     limits::LUA_STACK_BYTES,
     live::Live,
@@ -152,6 +153,8 @@ pub struct Common {
     pub redis: Arc<crate::shared::redis::Clients>,
     /// Balancer state.
     pub balance: Arc<balance::Shared>,
+    /// Health of nodes.
+    pub health: Arc<health::Registry>,
     /// Name resolution.
     pub names: Arc<Names>,
     /// Where access lines go.
@@ -171,6 +174,7 @@ impl Common {
             dicts: Arc::clone(&self.dicts),
             metrics: Arc::clone(&self.metrics),
             nonces: Arc::clone(&self.nonces),
+            health: Arc::clone(&self.health),
             counts: Arc::clone(&self.counts),
             redis: Arc::clone(&self.redis),
             access: self.access.clone(),
@@ -265,6 +269,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         },
         resolver,
         shared: Arc::clone(&common.balance),
+        health: Arc::clone(&common.health),
         access,
         counts: Arc::clone(&common.counts),
         temp_dir: Rc::clone(&env.temp_dir),

@@ -39,12 +39,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    // Probes nodes as the proxy would, and says so in the log.
+    ("health", &["clock", "config", "error", "http1", "log", "shared", "sys", "upstream"]),
     ("live", &["config", "route"]),
     (
         "lua",
         &[
-            "clock", "codec", "config", "error", "exchange", "fields", "limits", "log", "parse",
-            "route", "shared", "sys", "upstream",
+            "clock", "codec", "config", "error", "exchange", "fields", "health", "limits", "log",
+            "parse", "route", "shared", "sys", "upstream",
         ],
     ),
     ("phase", &["config", "error", "exchange", "log", "lua"]),
@@ -57,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "error",
             "exchange",
+            "health",
             "live",
             "log",
             "lua",
@@ -68,7 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("pipeline::target", &["balance", "config", "error", "gate", "upstream"]),
+    ("pipeline::target", &["balance", "config", "error", "gate", "health", "upstream"]),
     (
         "pipeline",
         &[
@@ -79,6 +82,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "fields",
             "gate",
+            "health",
             "http1",
             "log",
             "lua",
@@ -102,15 +106,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "accept", "balance", "config", "gate", "http1", "limits", "live", "log", "lua",
-            "parse", "pipeline", "shared", "upstream",
+            "accept", "balance", "config", "gate", "health", "http1", "limits", "live", "log",
+            "lua", "parse", "pipeline", "shared", "upstream",
         ],
     ),
     (
         "control",
         &[
-            "accept", "admin", "balance", "clock", "codec", "config", "error", "limits", "live",
-            "log", "lua", "parse", "rescue", "route", "shared", "store", "sys", "upstream",
+            "accept", "admin", "balance", "clock", "codec", "config", "error", "health", "limits",
+            "live", "log", "lua", "parse", "rescue", "route", "shared", "store", "sys", "upstream",
             "worker",
         ],
     ),
@@ -156,6 +160,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "admin::listener",
             "control",
             "gate",
+            "health",
             "lua",
             "shared",
             "store",

@@ -53,7 +53,7 @@ const KEYS: &[(&str, Use)] = &[
     ("apisix.control.cors", Moot),
     ("apisix.status.ip", Restart),
     ("apisix.status.port", Restart),
-    ("apisix.disable_upstream_healthcheck", NotYet),
+    ("apisix.disable_upstream_healthcheck", Restart),
     ("apisix.disable_sync_configuration_during_start", Moot),
     ("apisix.worker_startup_time_threshold", Moot),
     ("apisix.data_encryption.enable_encrypt_fields", Moot),

@@ -168,6 +168,8 @@ pub struct Node {
     pub priority: i32,
     /// Kept for plugins.
     pub metadata: Option<Value>,
+    /// The name that a plugin resolved to `host`.
+    pub domain: Option<Box<str>>,
 }
 
 impl Node {
@@ -324,6 +326,7 @@ fn read_node(node: &Value, scheme: Scheme) -> Result<Node, String> {
         weight: u32::try_from(weight).map_err(|_| format!("invalid weight {weight}"))?,
         priority: i32::try_from(priority).map_err(|_| format!("invalid priority {priority}"))?,
         metadata: node.get("metadata").cloned(),
+        domain: node.get("domain").and_then(Value::as_str).map(Box::from),
     })
 }
 

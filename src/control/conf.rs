@@ -146,6 +146,8 @@ impl Control {
         for problem in &live.problems {
             log_at!(Level::Error, "{problem}");
         }
+        // Before the workers look for them.
+        self.common.health.follow(&self.snapshot);
         let old = std::mem::replace(&mut self.live, Arc::new(live));
         let (done, swapped) = mpsc::channel();
         self.order(|| Order::Live(Arc::clone(&self.live), done.clone()));

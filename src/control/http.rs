@@ -21,17 +21,18 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::serv
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-use super::{Event, start};
+use super::{Event, health as nodes, start};
 use crate::{
     accept::listener,
     config::{Item, item::Collection, local::Local},
+    health::Registry,
     live::Live,
     log::{
         target::Target,
         writer::{Stats, Writer},
     },
     lua::Vm,
-    shared::{counts::Counts, metrics::Registry},
+    shared::{counts::Counts, metrics},
     worker::Common,
 };
 
@@ -44,8 +45,9 @@ pub(super) struct Board {
     pub(super) draining: AtomicBool,
     live: ArcSwap<Live>,
     facts: Mutex<Facts>,
-    metrics: Arc<Registry>,
+    metrics: Arc<metrics::Registry>,
     counts: Arc<Counts>,
+    health: Arc<Registry>,
     writer: Writer,
     events: Mutex<mpsc::Sender<Event>>,
     strict: bool,
@@ -74,6 +76,7 @@ impl Board {
             facts: Mutex::default(),
             metrics: Arc::clone(&common.metrics),
             counts: Arc::clone(&common.counts),
+            health: Arc::clone(&common.health),
             writer,
             events: Mutex::new(events),
             strict: common.local.readiness_strict,
@@ -284,9 +287,9 @@ fn cells(cells: &[AtomicU64]) -> Vec<u64> {
     cells.iter().map(|cell| cell.load(Ordering::Relaxed)).collect()
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
-fn text(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Answer {
+pub(super) fn text(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     if let Ok(kind) = kind.parse() {
@@ -296,7 +299,7 @@ fn text(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Answer {
     response
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     text(status, "application/json", format!("{body}\n"))
 }
 
@@ -365,6 +368,8 @@ async fn control(board: Arc<Board>, request: &Request<Incoming>) -> Answer {
         ("plugin_metadatas", None) => ok(&items(&snapshot.plugin_metadata)),
         ("route", Some(id)) => one(&snapshot.routes, "route", id),
         ("service", Some(id)) => one(&snapshot.services, "service", id),
+        ("healthcheck", None) => nodes::all(&board.health, snapshot, request),
+        ("healthcheck", Some(rest)) => nodes::one(&board.health, snapshot, rest, request),
         ("upstream", Some(id)) => one(&snapshot.upstreams, "upstream", id),
         ("plugin_metadata", Some(id)) => one(&snapshot.plugin_metadata, "plugin_metadata", id),
         _ => not_found(),
@@ -407,7 +412,9 @@ async fn answer(
         Face::Metrics(uri) if request.uri().path() == &*uri => text(
             StatusCode::OK,
             "text/plain; version=0.0.4",
-            board.metrics.render() + &board.own_metrics(),
+            board.metrics.render()
+                + &board.health.metric(board.metrics.prefix())
+                + &board.own_metrics(),
         ),
         Face::Metrics(_) => not_found(),
     })

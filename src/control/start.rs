@@ -24,6 +24,7 @@ use crate::{
         snippet::Sites,
         source::reader::Reader,
     },
+    health,
     live::Live,
     log::{
         self,
@@ -413,6 +414,17 @@ fn metric_prefix(local: &Local) -> &str {
     attr.and_then(|attr| attr.get("metric_prefix")?.as_str()).unwrap_or("apisix_")
 }
 
+fn health_options(prefix: &Path, local: &Local, names: &Arc<Names>) -> health::Options {
+    let at = |pointer| local.raw.pointer(pointer);
+    let disabled = at("/apisix/disable_upstream_healthcheck").and_then(|value| value.as_bool());
+    let roots = at("/apisix/ssl/ssl_trusted_certificate").and_then(|path| path.as_str());
+    health::Options {
+        enabled: !disabled.unwrap_or(false),
+        roots: roots.filter(|path| *path != "system").map(|path| prefix.join(path)),
+        names: Arc::clone(names),
+    }
+}
+
 fn common(
     options: &Options,
     local: &Arc<Local>,
@@ -434,6 +446,14 @@ fn common(
         broken: vec![],
     };
     let sender = std::sync::Mutex::new(events.clone());
+    let names = Names::new(resolve::Options {
+        servers: local.dns_resolver.iter().filter_map(|server| server.parse().ok()).collect(),
+        valid: local.dns_resolver_valid,
+        timeout: local.resolver_timeout,
+        search: local.enable_resolv_search_opt,
+        hosts: resolve::hosts::read().unwrap_or_default(),
+        ..resolve::Options::default()
+    });
     Common {
         live,
         generation,
@@ -446,14 +466,8 @@ fn common(
         counts: Arc::new(Counts::new(workers)),
         redis: Arc::default(),
         balance: Arc::new(balance::Shared::new(clock::now())),
-        names: Names::new(resolve::Options {
-            servers: local.dns_resolver.iter().filter_map(|server| server.parse().ok()).collect(),
-            valid: local.dns_resolver_valid,
-            timeout: local.resolver_timeout,
-            search: local.enable_resolv_search_opt,
-            hosts: resolve::hosts::read().unwrap_or_default(),
-            ..resolve::Options::default()
-        }),
+        health: Arc::new(health::Registry::new(health_options(&options.prefix, local, &names))),
+        names,
         access,
         rotation: rotation(local),
         on_error: Arc::new(move |generation, message: &str| {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Checker, Control, Event, admin};
+use super::{Checker, Control, Event, admin, etcd};
 use crate::{
     admin::judge::Facts,
     config::{
@@ -28,10 +28,9 @@ use crate::{
     store::{
         Answer, Batch, Change, Entry, Listing, Sink, Store, StoreError, Write, Written,
         embedded::{self, Embedded, OpenError},
-        etcd::{Etcd, Options},
+        etcd::Etcd,
     },
     sys::platform,
-    upstream::tls::{TlsClient, TlsOptions, Trust},
 };
 
 /// How long the answer to a write waits until all workers serve by it. What takes longer is told
@@ -105,7 +104,7 @@ fn connect(
     local: &Local,
     events: &mpsc::Sender<Event>,
 ) -> Result<Arc<dyn Store>, String> {
-    let options = etcd_options(local)?;
+    let options = etcd::options(&local.raw, prefix).map_err(|wrong| wrong.join("\n"))?;
     let data = admin::make_data_dir(prefix);
     if let Err(why) = &data {
         log_at!(Level::Warn, "a start without etcd will have nothing to serve: {why}");
@@ -152,32 +151,6 @@ fn open_embedded(
             result => return result,
         }
     }
-}
-
-fn etcd_options(local: &Local) -> Result<Options, String> {
-    let section = local.raw.pointer("/deployment/etcd").unwrap_or(&Value::Null);
-    let mut options = Options::read(section).map_err(|wrong| wrong.join("\n"))?;
-    let files = &options.tls_files;
-    let read = |path: &String| {
-        std::fs::read_to_string(path)
-            .map_err(|error| format!("deployment.etcd.tls: {path}: {error}"))
-    };
-    let cert = files.cert.as_ref().map(read).transpose()?;
-    let key = files.key.as_ref().map(read).transpose()?;
-    let trusted = local.raw.pointer("/apisix/ssl/ssl_trusted_certificate").and_then(Value::as_str);
-    // The word for what the system trusts.
-    let trusted = trusted.filter(|path| *path != "system").map(|path| read(&path.to_owned()));
-    let trusted = trusted.transpose()?;
-    let trust = match &trusted {
-        _ if !files.verify => Trust::Anyone,
-        Some(roots) => Trust::Roots(roots),
-        None => Trust::PublicRoots,
-    };
-    let client = cert.as_deref().zip(key.as_deref());
-    let tls = TlsClient::new(&TlsOptions { trust, client, alpn: &[b"h2"] })
-        .map_err(|error| format!("deployment.etcd.tls: {error}"))?;
-    options.tls = Some(tls.connector().clone());
-    Ok(options)
 }
 
 /// Sends what a store tells to the control thread.

@@ -64,6 +64,7 @@ pub(super) async fn load(
     let deps = api::ApiDeps {
         dicts: Arc::clone(&process.dicts),
         metrics: Arc::clone(&process.metrics),
+        health: Arc::clone(&process.health),
         worker: core.env.worker,
     };
     api::register(core.lua(), &host, &deps).map_err(text)?;

@@ -15,6 +15,7 @@ use crate::shared::redis::Clients as RedisClients;
 use crate::{
     config::{Snapshot, snippet::Snippets},
     exchange::{Exchange, Inside, vars},
+    health,
     log::{
         error_log::{self, Level},
         rotate::RotateOptions,
@@ -72,6 +73,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Registry>,
     /// Numbers used once.
     pub(crate) nonces: Arc<Nonces>,
+    /// Health of upstream nodes.
+    pub(crate) health: Arc<health::Registry>,
     /// Connections and requests.
     pub(crate) counts: Arc<Counts>,
     /// Connections to Redis.

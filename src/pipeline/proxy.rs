@@ -4,7 +4,7 @@ use std::{net::IpAddr, rc::Rc, time::Instant};
 
 use super::{Made, answered, mirror, target::Target};
 use crate::{
-    balance::{PickCx, Tried},
+    balance::{Pick, PickCx, Tried},
     clock,
     config::{
         merge::UpstreamSource,
@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Kind, Result},
     exchange::{Asked, Attempt, Exchange, Orders, Origin, body::Room, vars},
     gate::Gate,
+    health,
     log::error_log::Level,
     lua::{hold_body, log_line},
     phase::{self, Verdict},
@@ -23,7 +24,7 @@ use crate::{
 /// if it was ready before.
 fn choose(gate: &Gate, x: &Exchange, own: Option<Rc<Target>>) -> Result<Rc<Target>> {
     if let Some(chosen) = &x.upstream.chosen {
-        return gate.target(chosen, x.upstream.chosen_key.as_deref().unwrap_or("plugin"));
+        return gate.made_target(chosen, x.upstream.chosen_key.as_deref().unwrap_or("plugin"));
     }
     let by_id = |id: &str| {
         let item = x.snapshot.as_ref().and_then(|snapshot| snapshot.upstreams.get(id));
@@ -134,6 +135,8 @@ struct Tries<'g> {
     sending: Sending,
     /// Goes upstream instead of the request.
     asked: Option<Asked>,
+    /// Whether a plugin chose another peer for the current try.
+    elsewhere: bool,
 }
 
 impl<'g> Tries<'g> {
@@ -158,6 +161,7 @@ impl<'g> Tries<'g> {
                 ),
             },
             asked: x.upstream.asked.clone(),
+            elsewhere: false,
             tried: Tried::default(),
             target,
         }
@@ -166,8 +170,7 @@ impl<'g> Tries<'g> {
     async fn run(mut self, x: &mut Exchange) -> Result<Made> {
         let mut last: Option<Error> = None;
         while self.left > 0 {
-            let cx = PickCx { key: Some(&self.key), tried: &self.tried, healthy: None, now: x.now };
-            let Some(pick) = self.target.balancer.pick(&cx) else { break };
+            let Some(pick) = self.pick(x.now) else { break };
             if let Some(failed) = last.take() {
                 // The last one of all is told by whoever answers for it.
                 log_line(Level::Error, x, &told(&failed));
@@ -186,11 +189,13 @@ impl<'g> Tries<'g> {
             }
             let failed = match self.try_member(x, member).await {
                 Ok(made) => {
+                    self.tell(member, &health::Tried::Answered(x.response.status));
                     pick.report(x.now.duration_since(x.started), x.now);
                     return Ok(made);
                 }
                 Err(failed) => failed,
             };
+            self.tell(member, &health::Tried::Failed(&failed.error));
             if !self.may_repeat(x, &failed) {
                 return Err(failed.error);
             }
@@ -198,6 +203,28 @@ impl<'g> Tries<'g> {
             last = Some(failed.error);
         }
         Err(last.unwrap_or_else(|| Kind::NoNode.into()))
+    }
+
+    /// The next node: one that was not tried and is healthy, as far as that is known.
+    fn pick(&self, now: Instant) -> Option<Pick> {
+        let watch = self.target.watch.as_deref();
+        let healthy = |member| watch.is_none_or(|watch| watch.is_healthy(member));
+        self.target.balancer.pick(&PickCx {
+            key: Some(&self.key),
+            tried: &self.tried,
+            healthy: watch.is_some().then_some(&healthy),
+            now,
+        })
+    }
+
+    /// Lets passive checks know how a try ended; what a plugin sent elsewhere says nothing of
+    /// the member.
+    fn tell(&self, member: usize, tried: &health::Tried<'_>) {
+        if let Some(watch) = &self.target.watch
+            && !self.elsewhere
+        {
+            watch.tried(member, tried);
+        }
     }
 
     /// Allows tries beyond the upstream's own; its nodes may come again then.
@@ -215,6 +242,7 @@ impl<'g> Tries<'g> {
         member: usize,
     ) -> std::result::Result<Made, Try> {
         let orders = x.upstream.orders.take();
+        self.elsewhere = orders.as_ref().is_some_and(|orders| orders.peer.is_some());
         let no_node = |error| Try { error, sent: false, reused: false };
         let node = match &orders {
             None => self.node(x, member).await.map_err(no_node)?,

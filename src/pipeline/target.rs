@@ -12,6 +12,7 @@ use crate::{
     config::upstream::{Balance, PassHost, Scheme, Timeout, Upstream},
     error::{Error, Kind, Result},
     gate::Gate,
+    health::Watch,
     upstream::{
         Node,
         pool::KeepAlive,
@@ -41,6 +42,8 @@ pub struct Target {
     pub members: Vec<Member>,
     /// Picks one.
     pub balancer: Balancer,
+    /// Knows which members are healthy, if anybody checks.
+    pub watch: Option<Arc<Watch>>,
     keep: KeepAlive,
     tls: Option<Rc<TlsClient>>,
     /// For members whose host is an address, with the upstream's own time limits.
@@ -103,6 +106,7 @@ impl Target {
             upstream: Arc::clone(upstream),
             members,
             balancer: Balancer::new(plan, seed),
+            watch: None,
             keep,
             tls,
             prepared: Vec::new(),

@@ -1,16 +1,9 @@
-//! Health of upstream nodes, shared by all workers, as active and passive checks report it.
+//! Health of a node, one word that whoever picks the node, probes it or sends to it shares.
 //!
-//! A [`Checker`] belongs to one upstream and holds one word per node: its state and how many
-//! successes and failures came in a row. A pick asks [`Checker::is_healthy`], one atomic load.
-//! Nothing here sends a probe or knows an address beyond its text.
+//! A pick asks [`Word::is_healthy`], one atomic load; a report is one load while it changes
+//! nothing. Nothing here sends a probe or knows an address: that is `health`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// State of a node. Traffic goes to the first two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +50,25 @@ pub enum Report {
     Timeout,
 }
 
+impl Report {
+    /// What enough of it make of a node.
+    #[must_use]
+    pub fn verdict(self) -> State {
+        if self == Self::Success { State::Healthy } else { State::Unhealthy }
+    }
+
+    /// Its name in log lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "SUCCESS",
+            Self::HttpFailure => "HTTP",
+            Self::TcpFailure => "TCP",
+            Self::Timeout => "TIMEOUT",
+        }
+    }
+}
+
 /// How many reports in a row change the state; 0 makes reports of that kind count for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -68,6 +80,17 @@ pub struct Limits {
     pub tcp_failures: u8,
     /// `unhealthy.timeouts`
     pub timeouts: u8,
+}
+
+impl Limits {
+    fn of(self, report: Report) -> u8 {
+        match report {
+            Report::Success => self.successes,
+            Report::HttpFailure => self.http_failures,
+            Report::TcpFailure => self.tcp_failures,
+            Report::Timeout => self.timeouts,
+        }
+    }
 }
 
 /// State and counters of a node at one moment. Kept as four counters of one byte and the state.
@@ -107,145 +130,107 @@ impl Status {
         Self { state, success, http_failure, tcp_failure, timeout_failure }
     }
 
-    /// The status after one more report.
-    fn after(mut self, report: Report, limits: Limits) -> Self {
-        let (counter, limit, verdict) = match report {
-            Report::Success => (&mut self.success, limits.successes, State::Healthy),
-            Report::HttpFailure => (&mut self.http_failure, limits.http_failures, State::Unhealthy),
-            Report::TcpFailure => (&mut self.tcp_failure, limits.tcp_failures, State::Unhealthy),
-            Report::Timeout => (&mut self.timeout_failure, limits.timeouts, State::Unhealthy),
-        };
-        // What a report can no longer change is not counted.
+    /// The status after one more report, and how often it came in a row; `None` where it can no
+    /// longer change anything, and is not counted.
+    fn after(mut self, report: Report, limits: Limits) -> Option<(Self, u8)> {
+        let limit = limits.of(report);
+        let verdict = report.verdict();
         if limit == 0 || self.state == verdict {
-            return self;
-        }
-        *counter = counter.saturating_add(1);
-        if *counter >= limit {
-            return Self::fresh(verdict);
+            return None;
         }
         if report == Report::Success {
             self = Self { success: self.success, ..Self::fresh(self.state) };
         } else {
             self.success = 0;
         }
+        let counter = match report {
+            Report::Success => &mut self.success,
+            Report::HttpFailure => &mut self.http_failure,
+            Report::TcpFailure => &mut self.tcp_failure,
+            Report::Timeout => &mut self.timeout_failure,
+        };
+        *counter = counter.saturating_add(1);
+        let count = *counter;
+        // The counters stay as they are: whoever asks later sees what the verdict came from.
         self.state = match self.state {
+            _ if count >= limit => verdict,
             State::Healthy => State::MostlyHealthy,
             State::Unhealthy => State::MostlyUnhealthy,
             state => state,
         };
-        self
+        Some((self, count))
     }
 }
 
-/// The nodes of one upstream.
-pub struct Checker {
-    nodes: Box<[(Box<str>, AtomicU64)]>,
-    version: AtomicU32,
+/// What a report did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The state before.
+    pub before: State,
+    /// The state now.
+    pub now: State,
+    /// Reports of this kind in a row.
+    pub count: u8,
+    /// How many of them make a verdict.
+    pub limit: u8,
 }
 
-impl Checker {
-    /// A checker of these nodes, all healthy but for what `before` knows about the same names.
+impl Counted {
+    /// Whether the node starts or stops getting traffic.
     #[must_use]
-    pub fn new<'a>(nodes: impl IntoIterator<Item = &'a str>, before: Option<&Checker>) -> Self {
-        let word = |name: &str| {
-            let known = before.and_then(|before| before.status(before.find(name)?));
-            AtomicU64::new(known.unwrap_or(Status::fresh(State::Healthy)).pack())
-        };
-        let nodes = nodes.into_iter().map(|name| (name.into(), word(name))).collect();
-        let version = before.map_or(0, |before| before.version().wrapping_add(1));
-        Self { nodes, version: AtomicU32::new(version) }
+    pub fn turns(self) -> bool {
+        self.before.serves() != self.now.serves()
     }
+}
 
-    /// Whether node number `at` gets traffic. One that does not exist is nobody's fault: true.
+/// A node's state and counters.
+#[derive(Debug)]
+pub struct Word(AtomicU64);
+
+impl Default for Word {
+    fn default() -> Self {
+        Self(AtomicU64::new(Status::fresh(State::Healthy).pack()))
+    }
+}
+
+impl Word {
+    /// Whether the node gets traffic.
     #[must_use]
-    pub fn is_healthy(&self, at: usize) -> bool {
-        self.status(at).is_none_or(|status| status.state.serves())
+    pub fn is_healthy(&self) -> bool {
+        self.status().state.serves()
     }
 
-    /// Number of the node of that name.
+    /// State and counters.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<usize> {
-        self.nodes.iter().position(|(node, _)| &**node == name)
+    pub fn status(&self) -> Status {
+        Status::unpack(self.0.load(Ordering::Acquire))
     }
 
-    /// State and counters of node number `at`.
-    #[must_use]
-    pub fn status(&self, at: usize) -> Option<Status> {
-        self.nodes.get(at).map(|(_, word)| Status::unpack(word.load(Ordering::Acquire)))
-    }
-
-    /// Counts a report. Returns the new state if it changed, so that it may be logged.
-    pub fn report(&self, at: usize, report: Report, limits: Limits) -> Option<State> {
-        let (_, word) = self.nodes.get(at)?;
-        let next = |word| Some(Status::unpack(word).after(report, limits).pack());
-        // The closure never refuses: both arms hold the word before.
-        let (Ok(old) | Err(old)) = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        let old = Status::unpack(old);
-        let new = old.after(report, limits);
-        self.changed(old.state, new.state)
-    }
-
-    /// Sets the state by hand and clears the counters, as the Control API does.
-    pub fn force(&self, at: usize, state: State) -> Option<State> {
-        let (_, word) = self.nodes.get(at)?;
-        let old = word.swap(Status::fresh(state).pack(), Ordering::AcqRel);
-        self.changed(Status::unpack(old).state, state)
-    }
-
-    /// Grows whenever a node starts or stops getting traffic: a pick list older than this is stale.
-    #[must_use]
-    pub fn version(&self) -> u32 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Every node by name, for the Control API and metrics.
-    pub fn each(&self) -> impl Iterator<Item = (&str, Status)> {
-        let status = |word: &AtomicU64| Status::unpack(word.load(Ordering::Acquire));
-        self.nodes.iter().map(move |(name, word)| (&**name, status(word)))
-    }
-
-    fn changed(&self, old: State, new: State) -> Option<State> {
-        if old.serves() != new.serves() {
-            self.version.fetch_add(1, Ordering::AcqRel);
+    /// Counts a report; `None` if it can change nothing.
+    pub fn report(&self, report: Report, limits: Limits) -> Option<Counted> {
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            let before = Status::unpack(word);
+            let (after, count) = before.after(report, limits)?;
+            let swap = self.0.compare_exchange_weak(
+                word,
+                after.pack(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match swap {
+                Ok(_) => {
+                    let limit = limits.of(report);
+                    return Some(Counted { before: before.state, now: after.state, count, limit });
+                }
+                Err(other) => word = other,
+            }
         }
-        (old != new).then_some(new)
-    }
-}
-
-/// All checkers of the process by upstream, such as `/apisix/routes/1`.
-#[derive(Default)]
-pub struct Board(RwLock<BTreeMap<Box<str>, Arc<Checker>>>);
-
-impl Board {
-    /// The checker of an upstream.
-    #[must_use]
-    pub fn get(&self, upstream: &str) -> Option<Arc<Checker>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(upstream).map(Arc::clone)
     }
 
-    /// Puts a checker for these nodes; nodes that stay keep their state.
-    pub fn put<'a>(
-        &self,
-        upstream: &str,
-        nodes: impl IntoIterator<Item = &'a str>,
-    ) -> Arc<Checker> {
-        let mut board = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let before = board.get(upstream).map(Arc::clone);
-        let checker = Arc::new(Checker::new(nodes, before.as_deref()));
-        board.insert(upstream.into(), Arc::clone(&checker));
-        checker
-    }
-
-    /// Forgets an upstream.
-    pub fn remove(&self, upstream: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(upstream);
-    }
-
-    /// All upstreams with their checkers, in order of name.
-    #[must_use]
-    pub fn all(&self) -> Vec<(Box<str>, Arc<Checker>)> {
-        let board = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        board.iter().map(|(name, checker)| (name.clone(), Arc::clone(checker))).collect()
+    /// Sets the state by hand and clears the counters. Returns the state before.
+    pub fn force(&self, state: State) -> State {
+        Status::unpack(self.0.swap(Status::fresh(state).pack(), Ordering::AcqRel)).state
     }
 }
 
@@ -255,57 +240,73 @@ mod tests {
 
     const LIMITS: Limits = Limits { successes: 2, http_failures: 3, tcp_failures: 2, timeouts: 0 };
 
+    /// Reports in turn; each gives the state after it, `None` where nothing was counted.
+    #[track_caller]
+    fn check(reports: &[(Report, Option<State>)]) -> Status {
+        let word = Word::default();
+        for (at, (report, expected)) in reports.iter().enumerate() {
+            let now = word.report(*report, LIMITS).map(|counted| counted.now);
+            assert_eq!(now, *expected, "report number {at}");
+        }
+        word.status()
+    }
+
     #[test]
     fn failures_in_a_row_take_a_node_out_and_successes_bring_it_back() {
-        let checker = Checker::new(["a:80", "b:80"], None);
-        let report = |report| checker.report(0, report, LIMITS);
-        assert_eq!(report(Report::HttpFailure), Some(State::MostlyHealthy));
-        assert_eq!(report(Report::HttpFailure), None);
-        assert!(checker.is_healthy(0));
-        assert_eq!(report(Report::HttpFailure), Some(State::Unhealthy));
-        assert!(!checker.is_healthy(0) && checker.is_healthy(1));
-        assert_eq!(checker.version(), 1);
-        assert_eq!(report(Report::Success), Some(State::MostlyUnhealthy));
-        assert!(!checker.is_healthy(0));
-        assert_eq!(report(Report::Success), Some(State::Healthy));
-        assert_eq!(checker.version(), 2);
-        assert_eq!(checker.status(0), Some(Status::fresh(State::Healthy)));
+        use Report::{HttpFailure as Bad, Success as Good};
+        let out = [
+            (Good, None),
+            (Bad, Some(State::MostlyHealthy)),
+            (Bad, Some(State::MostlyHealthy)),
+            (Bad, Some(State::Unhealthy)),
+            (Bad, None),
+        ];
+        let status = check(&out);
+        assert!(!status.state.serves());
+        assert_eq!(status.http_failure, 3, "what the verdict came from stays to be seen");
+        let back = [(Good, Some(State::MostlyUnhealthy)), (Good, Some(State::Healthy))];
+        let status = check(&[&out[..], &back[..]].concat());
+        assert_eq!(status, Status { success: 2, ..Status::fresh(State::Healthy) });
     }
 
     #[test]
     fn a_success_between_failures_starts_the_count_again() {
-        let checker = Checker::new(["a:80"], None);
-        checker.report(0, Report::TcpFailure, LIMITS);
-        checker.report(0, Report::Success, LIMITS);
-        checker.report(0, Report::TcpFailure, LIMITS);
-        assert!(checker.is_healthy(0));
-        checker.report(0, Report::TcpFailure, LIMITS);
-        assert!(!checker.is_healthy(0));
+        use Report::{Success as Good, TcpFailure as Bad};
+        let half = Some(State::MostlyHealthy);
+        check(&[(Bad, half), (Good, half), (Bad, half), (Bad, Some(State::Unhealthy))]);
     }
 
     #[test]
     fn a_limit_of_zero_switches_a_report_off() {
-        let checker = Checker::new(["a:80"], None);
+        let word = Word::default();
         for _ in 0..300 {
-            assert_eq!(checker.report(0, Report::Timeout, LIMITS), None);
+            assert_eq!(word.report(Report::Timeout, LIMITS), None);
         }
-        assert_eq!(checker.status(0), Some(Status::fresh(State::Healthy)));
-        assert!(checker.is_healthy(7), "a node that is not there");
-        assert_eq!(checker.report(7, Report::Timeout, LIMITS), None);
+        assert_eq!(word.status(), Status::fresh(State::Healthy));
     }
 
     #[test]
-    fn a_node_that_stays_keeps_its_state() {
-        let board = Board::default();
-        let first = board.put("/apisix/routes/1", ["a:80", "b:80"]);
-        first.force(1, State::Unhealthy);
-        let second = board.put("/apisix/routes/1", ["b:80", "c:80"]);
-        assert!(!second.is_healthy(0) && second.is_healthy(1));
-        assert!(second.version() > first.version());
-        let states: Vec<_> = second.each().map(|(name, status)| (name, status.state)).collect();
-        assert_eq!(states, [("b:80", State::Unhealthy), ("c:80", State::Healthy)]);
-        board.remove("/apisix/routes/1");
-        assert!(board.get("/apisix/routes/1").is_none() && board.all().is_empty());
+    fn a_state_set_by_hand_has_no_past() {
+        let word = Word::default();
+        word.report(Report::TcpFailure, LIMITS);
+        assert_eq!(word.force(State::Unhealthy), State::MostlyHealthy);
+        assert_eq!(word.status(), Status::fresh(State::Unhealthy));
+    }
+
+    #[test]
+    fn reports_of_several_threads_are_all_counted() {
+        let limits = Limits { http_failures: 254, ..LIMITS };
+        let word = Word::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        word.report(Report::HttpFailure, limits);
+                    }
+                });
+            }
+        });
+        assert_eq!(word.status().http_failure, 200);
     }
 
     #[test]

@@ -124,6 +124,12 @@ impl Registry {
         Self { prefix: prefix.into(), workers, series_max, errors, families }
     }
 
+    /// What every name begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Declares a counter.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use std::{
     error, fmt, fs,
     net::IpAddr,
+    path::Path,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -25,6 +26,14 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     },
 };
+
+/// Where systems keep the authorities they trust, the first that is there.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// Whose certificates are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,6 +133,28 @@ impl TlsClient {
         config.alpn_protocols = options.alpn.iter().map(|name| name.to_vec()).collect();
         let connector = TlsConnector::from(Arc::new(config));
         Ok(Self { connector, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// The client that trusts the authorities of `roots`, or those of the system without it;
+    /// `client` as in [`TlsOptions::client`].
+    ///
+    /// # Errors
+    /// `roots` cannot be read, or what [`TlsClient::new`] refuses.
+    pub fn trusting(roots: Option<&Path>, client: Option<(&str, &str)>) -> Result<Self, BadTls> {
+        let build = |trust| Self::new(&TlsOptions { trust, client, alpn: &[] });
+        if let Some(path) = roots {
+            let read = fs::read_to_string(path);
+            let pem = read.map_err(|error| BadTls {
+                what: "ssl_trusted_certificate",
+                why: format!("{}: {error}", path.display()),
+            })?;
+            return build(Trust::Roots(&pem));
+        }
+        // A bundle with a line that we cannot read is no reason to trust nobody.
+        match system_roots() {
+            Some(pem) => build(Trust::Roots(&pem)).or_else(|_| build(Trust::PublicRoots)),
+            None => build(Trust::PublicRoots),
+        }
     }
 
     /// The client without any option, built once per process.

@@ -37,8 +37,9 @@ pub(super) fn register(lua: &Lua, host: &Table, deps: &ApiDeps) -> mlua::Result<
         })?;
         table.raw_set(name, declare)?;
     }
-    let registry = Arc::clone(&deps.metrics);
-    table.raw_set("render", lua.create_function(move |_, (): ()| Ok(registry.render()))?)?;
+    let (registry, health) = (Arc::clone(&deps.metrics), Arc::clone(&deps.health));
+    let render = move |_: &Lua, (): ()| Ok(registry.render() + &health.metric(registry.prefix()));
+    table.raw_set("render", lua.create_function(render)?)?;
     let registry = Arc::clone(&deps.metrics);
     table.raw_set(
         "remove",

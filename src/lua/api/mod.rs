@@ -30,7 +30,10 @@ use std::sync::Arc;
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use crate::shared::{dicts::Dicts, metrics::Registry};
+use crate::{
+    health,
+    shared::{dicts::Dicts, metrics::Registry},
+};
 
 /// What the functions need from the process.
 pub(crate) struct ApiDeps {
@@ -38,6 +41,8 @@ pub(crate) struct ApiDeps {
     pub(crate) dicts: Arc<Dicts>,
     /// The metrics.
     pub(crate) metrics: Arc<Registry>,
+    /// Health of upstream nodes, which is among the metrics.
+    pub(crate) health: Arc<health::Registry>,
     /// Number of this worker; `usize::MAX` on any other thread.
     pub(crate) worker: usize,
 }

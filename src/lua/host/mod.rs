@@ -7,6 +7,7 @@ mod balancer;
 mod conf;
 mod fields;
 mod flow;
+mod health;
 mod instance;
 mod location;
 mod pipe;
@@ -46,6 +47,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     response::register(core, table)?;
     flow::register(core, table)?;
     conf::register(core, table)?;
+    health::register(core, table)?;
     instance::register(core, table)?;
     location::register(core, table)?;
     process::register(core, table)?;

@@ -15,7 +15,10 @@ use std::sync::Arc;
 use mlua::Lua;
 
 use super::{ApiDeps, register};
-use crate::shared::{dicts::Dicts, metrics::Registry};
+use crate::{
+    health,
+    shared::{dicts::Dicts, metrics::Registry},
+};
 
 /// Prints results as Lua would write them, tables with sorted keys.
 const SHOW: &str = r##"
@@ -65,6 +68,7 @@ fn vm() -> Lua {
     let deps = ApiDeps {
         dicts: Arc::new(Dicts::new([("test", 64 << 10)])),
         metrics: Arc::new(Registry::new("apisix_", 1)),
+        health: Arc::new(health::Registry::off()),
         worker: 0,
     };
     register(&lua, &host, &deps).unwrap();

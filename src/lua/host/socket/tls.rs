@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    fs, io,
+    io,
     net::{IpAddr, Ipv4Addr},
     rc::Rc,
 };
@@ -30,7 +30,7 @@ use crate::{
         },
     },
     sys::conn::{Conn, Io},
-    upstream::tls::{TlsClient, TlsOptions, Trust, server_name, system_roots},
+    upstream::tls::{BadTls, TlsClient, TlsOptions, server_name},
 };
 
 /// Certificate chain and private key, PEM.
@@ -72,28 +72,16 @@ impl Clients {
 
 fn make(core: &Core, verify: bool, identity: Option<&Identity>) -> Result<TlsClient, String> {
     let client = identity.map(|identity| (&*identity.chain, &*identity.key));
-    let build = |trust| {
-        let options = TlsOptions { trust, client, ..TlsOptions::default() };
-        TlsClient::new(&options).map_err(|error| error.to_string())
-    };
+    let told = |error: BadTls| error.to_string();
     if !verify {
-        return build(Trust::Anyone);
+        let options = TlsOptions { client, ..TlsOptions::default() };
+        return TlsClient::new(&options).map_err(told);
     }
     let local = core.env.local.borrow();
     let path = local.pointer("/apisix/ssl/ssl_trusted_certificate").and_then(|path| path.as_str());
-    match path {
-        Some(path) if path != "system" => {
-            let path = core.env.settings.prefix.join(path);
-            let pem = fs::read_to_string(&path)
-                .map_err(|error| format!("ssl_trusted_certificate {}: {error}", path.display()))?;
-            build(Trust::Roots(&pem))
-        }
-        // A bundle with a line that we cannot read is no reason to trust nobody.
-        _ => match system_roots() {
-            Some(pem) => build(Trust::Roots(&pem)).or_else(|_| build(Trust::PublicRoots)),
-            None => build(Trust::PublicRoots),
-        },
-    }
+    let roots = path.filter(|path| *path != "system");
+    let roots = roots.map(|path| core.env.settings.prefix.join(path));
+    TlsClient::trusting(roots.as_deref(), client).map_err(told)
 }
 
 /// `(handle, server_name, verify)` -> true | nil, error.

@@ -76,6 +76,7 @@ impl Bench {
                 dicts: Arc::new(Dicts::new([])),
                 metrics: Arc::new(Registry::new("test_", 1)),
                 nonces: Arc::default(),
+                health: Arc::new(crate::health::Registry::off()),
                 counts: Arc::new(Counts::new(1)),
                 redis: Arc::default(),
                 access: LogFile::off(),

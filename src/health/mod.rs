@@ -1,0 +1,305 @@
+//! Health of upstream nodes: who is watched, by which checks, and what came of it.
+//!
+//! There is one [`Registry`] for the process. The control thread shows it each snapshot before
+//! the workers get it ([`Registry::follow`]); it compares, and a node that stays keeps its
+//! state, whatever else changed. Workers take the [`Watch`] of an upstream when they prepare it
+//! and hold it: a pick then costs one atomic load per node, a report of an answer one more.
+//! An upstream without checks has no watch and costs nothing.
+//!
+//! Probes begin with the configuration, not with the first request (APISIX waits for it): a
+//! dead node is known before anybody is sent there. They run on one thread of their own, which
+//! starts with the first upstream that wants it.
+//!
+//! Nothing here picks a node (`balance` does) or answers a request.
+
+pub mod checks;
+mod probe;
+mod prober;
+mod tell;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use checks::{Active, Checks, Way};
+use prober::{Job, Order};
+use watch::{Gear, Plan};
+pub use watch::{Target, Tried, Watch};
+
+use crate::{
+    config::{Snapshot, raw::Kind, upstream::Upstream},
+    log::error_log::Level,
+    log_at,
+    upstream::{
+        resolve::{self, Names},
+        tls::{TlsClient, TlsOptions},
+    },
+};
+
+/// Kinds whose objects have upstreams.
+const KINDS: [Kind; 3] = [Kind::Routes, Kind::Services, Kind::Upstreams];
+
+/// What watches do besides watching.
+pub struct Options {
+    /// False: nobody is watched (`apisix.disable_upstream_healthcheck`).
+    pub enabled: bool,
+    /// `apisix.ssl.ssl_trusted_certificate`; the system's authorities without it.
+    pub roots: Option<PathBuf>,
+    /// Addresses of nodes with names.
+    pub names: Arc<Names>,
+}
+
+/// Every watched upstream of the process.
+pub struct Registry {
+    options: Options,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Versions of [`KINDS`] that were followed last.
+    followed: [u64; KINDS.len()],
+    /// Of the snapshot, by key.
+    watches: BTreeMap<Arc<str>, Arc<Watch>>,
+    /// Of upstreams that plugins made, for as long as anybody has them.
+    made: HashMap<Arc<str>, Weak<Watch>>,
+    prober: Option<mpsc::UnboundedSender<Order>>,
+    jobs: u64,
+    /// For https with verification, made at the first need.
+    verified: Option<Result<TlsClient, String>>,
+}
+
+impl Registry {
+    /// Watches nobody yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options, inner: Mutex::default() }
+    }
+
+    /// Watches nobody, ever: for what checks and does not serve.
+    #[must_use]
+    pub fn off() -> Self {
+        let names = Names::new(resolve::Options::default());
+        Self::new(Options { enabled: false, roots: None, names })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches what `snapshot` wants watched, and nothing else of what it wanted before.
+    pub fn follow(&self, snapshot: &Snapshot) {
+        let versions = KINDS.map(|kind| snapshot.kind_version(kind));
+        let mut inner = self.inner();
+        if !self.options.enabled || inner.followed == versions {
+            return;
+        }
+        inner.followed = versions;
+        let mut before = std::mem::take(&mut inner.watches);
+        let mut now = BTreeMap::new();
+        let routes = snapshot.routes.iter();
+        let routes = routes.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+        let services = snapshot.services.iter();
+        let services = services.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+        let upstreams = snapshot.upstreams.iter().map(|item| (&item.key, &item.typed));
+        for (key, upstream) in routes.chain(services).chain(upstreams) {
+            if upstream.checks.is_none() {
+                continue;
+            }
+            let old = before.remove(key);
+            if let Some(watch) = self.watch(&mut inner, key, upstream, old) {
+                now.insert(Arc::clone(key), watch);
+            }
+        }
+        for watch in before.values() {
+            // Workers may hold it for a moment yet.
+            watch.jobs.iter().for_each(|job| job.stop());
+        }
+        inner.watches = now;
+    }
+
+    /// The watch of an upstream of the snapshot. `None` without checks, and for a version that
+    /// is no longer the current one.
+    #[must_use]
+    pub fn of(&self, key: &str, upstream: &Upstream) -> Option<Arc<Watch>> {
+        upstream.checks.as_ref()?;
+        let inner = self.inner();
+        inner.watches.get(key).filter(|watch| watch.version == upstream.hash).map(Arc::clone)
+    }
+
+    /// The watch of an upstream that a plugin made and keeps under `key`. It lasts as long as
+    /// somebody has it. `None` without checks.
+    pub fn of_plugin(&self, key: &str, upstream: &Upstream) -> Option<Arc<Watch>> {
+        if upstream.checks.is_none() || !self.options.enabled {
+            return None;
+        }
+        let mut inner = self.inner();
+        let made = inner.made.get(key).and_then(Weak::upgrade);
+        if made.as_ref().is_some_and(|watch| watch.version == upstream.hash) {
+            return made;
+        }
+        let key: Arc<str> = key.into();
+        inner.made.retain(|_, watch| watch.strong_count() > 0);
+        let watch = self.watch(&mut inner, &key, upstream, made)?;
+        inner.made.insert(key, Arc::downgrade(&watch));
+        Some(watch)
+    }
+
+    /// The watch under `key`, if somebody is watched there.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Arc<Watch>> {
+        let inner = self.inner();
+        let made = || inner.made.get(key).and_then(Weak::upgrade);
+        inner.watches.get(key).map(Arc::clone).or_else(made)
+    }
+
+    /// All watches, those of the snapshot first, each part in order of keys.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Watch>> {
+        let inner = self.inner();
+        let mut made: Vec<_> = inner.made.values().filter_map(Weak::upgrade).collect();
+        made.sort_by(|a, b| a.key.cmp(&b.key));
+        inner.watches.values().map(Arc::clone).chain(made).collect()
+    }
+
+    /// `upstream_status` in the text format of Prometheus: 1 for each node that gets traffic, 0
+    /// for one that does not. Nothing while nobody is watched.
+    #[must_use]
+    pub fn metric(&self, prefix: &str) -> String {
+        let mut out = String::new();
+        for watch in self.all() {
+            for (target, status) in watch.each() {
+                if out.is_empty() {
+                    out = format!(
+                        "# HELP {prefix}upstream_status Upstream status from health check\n\
+                         # TYPE {prefix}upstream_status gauge\n"
+                    );
+                }
+                // Writing to a string cannot fail.
+                let _ = writeln!(
+                    out,
+                    "{prefix}upstream_status{{name=\"{}\",ip=\"{}\",port=\"{}\"}} {}",
+                    escaped(&watch.key),
+                    escaped(&target.address()),
+                    target.port,
+                    u8::from(status.state.serves())
+                );
+            }
+        }
+        out
+    }
+
+    /// `old`, if it watches just this version of `upstream`, or a watch that takes over from it.
+    fn watch(
+        &self,
+        inner: &mut Inner,
+        key: &Arc<str>,
+        upstream: &Upstream,
+        old: Option<Arc<Watch>>,
+    ) -> Option<Arc<Watch>> {
+        let version = upstream.hash;
+        if let Some(old) = &old
+            && old.version == version
+        {
+            return Some(Arc::clone(old));
+        }
+        let (checks, odd) = Checks::read(upstream.checks.as_ref()?);
+        for text in odd {
+            log_at!(Level::Warn, "health checks of {key}: {text}");
+        }
+        let orders = match self.orders(inner) {
+            Ok(orders) => orders,
+            Err(error) => {
+                log_at!(Level::Error, "health checks of {key} are off: {error}");
+                return None;
+            }
+        };
+        let plan = Plan::new(key, upstream, checks, old.as_deref());
+        let gear = self.gear(inner, upstream, plan.active(), old.as_deref());
+        let mut jobs = inner.jobs;
+        let watch = plan.watch(version, gear, old.as_deref(), |target, gear| {
+            jobs += 1;
+            Job::start(jobs, target, gear, &orders)
+        });
+        inner.jobs = jobs;
+        for job in old.iter().flat_map(|old| &old.jobs) {
+            if !watch.jobs.iter().any(|kept| Arc::ptr_eq(kept, job)) {
+                job.stop();
+            }
+        }
+        Some(Arc::new(watch))
+    }
+
+    fn orders(&self, inner: &mut Inner) -> std::io::Result<mpsc::UnboundedSender<Order>> {
+        if let Some(orders) = &inner.prober {
+            return Ok(orders.clone());
+        }
+        let orders = prober::start(Arc::clone(&self.options.names))?;
+        inner.prober = Some(orders.clone());
+        Ok(orders)
+    }
+
+    /// The gear of `old`, if it is the same, or another.
+    fn gear(
+        &self,
+        inner: &mut Inner,
+        upstream: &Upstream,
+        active: &Active,
+        old: Option<&Watch>,
+    ) -> Arc<Gear> {
+        let identity = (active.way == Way::Https).then(|| identity(upstream)).flatten();
+        let same = |old: &&Watch| old.gear.active == *active && old.gear.identity == identity;
+        if let Some(old) = old.filter(same) {
+            return Arc::clone(&old.gear);
+        }
+        let tls = match active.way {
+            Way::Https => self.tls(inner, active.verify, identity.as_ref()).map(Some),
+            Way::Http | Way::Tcp => Ok(None),
+        };
+        Arc::new(Gear {
+            active: active.clone(),
+            permits: Semaphore::new(active.concurrency),
+            tls,
+            identity,
+        })
+    }
+
+    fn tls(
+        &self,
+        inner: &mut Inner,
+        verify: bool,
+        identity: Option<&(String, String)>,
+    ) -> Result<TlsClient, String> {
+        let client = identity.map(|(chain, key)| (chain.as_str(), key.as_str()));
+        let verified = || TlsClient::trusting(self.options.roots.as_deref(), client);
+        let made = match (verify, client) {
+            (true, None) => {
+                let made = || verified().map_err(|error| error.to_string());
+                return inner.verified.get_or_insert_with(made).clone();
+            }
+            (true, Some(_)) => verified(),
+            (false, None) => TlsClient::default_client().cloned(),
+            (false, Some(_)) => TlsClient::new(&TlsOptions { client, ..TlsOptions::default() }),
+        };
+        made.map_err(|error| error.to_string())
+    }
+}
+
+/// A label's value as the text format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The certificate and the key that nodes of `upstream` are shown.
+fn identity(upstream: &Upstream) -> Option<(String, String)> {
+    let text = |name: &str| Some(upstream.tls.as_ref()?.get(name)?.as_str()?.to_owned());
+    text("client_cert").zip(text("client_key"))
+}
