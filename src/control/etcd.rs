@@ -15,7 +15,7 @@ use crate::{
 /// # Errors
 ///
 /// Everything that is wrong, each with its path; none names a password.
-pub fn options(config: &Value, prefix: &Path) -> Result<Options, Vec<String>> {
+pub(super) fn options(config: &Value, prefix: &Path) -> Result<Options, Vec<String>> {
     let mut options = Options::read(config.pointer("/deployment/etcd").unwrap_or(&Value::Null))?;
     if options.endpoints.iter().any(|endpoint| endpoint.tls) {
         let trusted = config.pointer("/apisix/ssl/ssl_trusted_certificate").and_then(Value::as_str);

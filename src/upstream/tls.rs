@@ -47,14 +47,6 @@ pub enum Trust<'a> {
     Roots(&'a str),
 }
 
-/// Where Linux distributions keep the authorities that they trust.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// The authorities that this system trusts, PEM, if it says so.
 #[must_use]
 pub fn system_roots() -> Option<String> {
