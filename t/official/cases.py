@@ -1496,6 +1496,20 @@ def file_logger(t):
            "a line is written", text_of(t.work + "/file.log"))
 
 
+@case("rocketmq-logger", lambda t: {
+    "nameserver_list": ["127.0.0.1:%d" % t.rocketmq], "topic": "secret", "tag": "tag", "key": "k",
+    "access_key": "user", "secret_key": "key", "log_format": FORMAT, **AT_ONCE})
+def rocketmq_logger(t):
+    t.status_is(t.get("/rocketmq-logger/x"), 200, "the request passes")
+    message = t.until(lambda: next(iter(t.ask(t.rocketmq, "/").json()), None))
+    if t.that(message is not None, "the broker gets a message"):
+        t.that((message["a"], message["b"], message["i"]["TAGS"], message["i"]["KEYS"],
+                message["AccessKey"]) == ("apisixLogProducer", "secret", "tag", "k", "user"),
+               "with tag and key, signed", message)
+        t.that(json.loads(message["body"])["path"] == "/rocketmq-logger/x", "with what happened",
+               message)
+
+
 @case("error-log-logger", None, other=lambda t: {"plugin_metadata": [
     {"id": "error-log-logger", "tcp": {"host": "127.0.0.1", "port": t.lines},
      "level": "ERROR", "name": "official", **AT_ONCE}],

@@ -5,6 +5,7 @@ and PATH the file of a socket to listen on as well."""
 import asyncio
 import base64
 import hashlib
+import hmac
 import http.server
 import json
 import socketserver
@@ -340,6 +341,78 @@ class T1k(socketserver.StreamRequestHandler):
         return True
 
 
+class RocketMQ(socketserver.StreamRequestHandler):
+    """A name server and the broker "one" of RocketMQ. The topic "none" is not there, "closed" has
+    no queue to write to, "secret" wants commands signed with "key" by "user", "odd" answers what is
+    no JSON, "gone" is of another broker, where nobody answers, and "busy" refuses messages. An HTTP request
+    gets the messages."""
+
+    def route(self, topic):
+        name, port = ("gone", 1) if topic == "gone" else ("one", self.server.server_address[1])
+        queues = [{"brokerName": name, "perm": 4 if topic == "closed" else 6, "readQueueNums": 4,
+                   "writeQueueNums": 4, "topicSysFlag": 0}]
+        # As the name server's own library writes it, without quotes around the number.
+        return ('{"brokerDatas":[{"brokerAddrs":{0:"127.0.0.1:%d"},"brokerName":"%s",'
+                '"cluster":"c \\"{1:"}],"filterServerTable":{},"queueDatas":%s}'
+                % (port, name, json.dumps(queues, separators=(",", ":")))).encode()
+
+    @staticmethod
+    def signed(fields, body):
+        """Whether the signature is what the key makes of the fields."""
+        text = "".join(fields[name] for name in sorted(fields) if name != "Signature")
+        mac = hmac.new(b"key", text.encode() + body, hashlib.sha1).digest()
+        return fields.get("Signature") == base64.b64encode(mac).decode() \
+            and fields.get("AccessKey") == "user"
+
+    def send_message(self, fields, body):
+        if fields["b"] == "busy":
+            return 2, "[TIMEOUT_CLEAN_QUEUE]", {}
+        properties = dict(pair.split("\1") for pair in fields["i"].split("\2") if pair)
+        LOG.append({**fields, "i": properties, "body": body.decode("latin-1")})
+        return 0, None, {"msgId": "%032X" % len(LOG), "queueId": fields["e"],
+                         "queueOffset": str(len(LOG))}
+
+    def done(self, header, body):
+        # A broker takes what is no text for the text of it.
+        fields = {name: value if isinstance(value, str) else json.dumps(value)
+                  for name, value in (header["extFields"] or {}).items()}
+        code = header["code"]
+        topic = fields.get("topic") or fields.get("b")
+        if topic == "secret" and not self.signed(fields, body):
+            return 1, "signature does not match", {}, b""
+        if code == 105 and topic == "none":
+            return 17, "No topic route info in name server for the topic: none", {}, b""
+        if code == 105:
+            return 0, None, {}, b"odd" if topic == "odd" else self.route(topic)
+        if code == 310:
+            return (*self.send_message(fields, body), b"")
+        LOG.append({"code": code, "body": body.decode()})
+        return 0, None, {}, b""
+
+    def command(self, header, body):
+        header = json.dumps(header).encode()
+        self.wfile.write(struct.pack(">II", 4 + len(header) + len(body), len(header))
+                         + header + body)
+
+    def handle(self):
+        while len(head := self.rfile.read(4)) == 4:
+            if head == b"GET ":
+                text = json.dumps(LOG).encode()
+                LOG.clear()
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + text)
+                return
+            size, kind = struct.unpack(">I", head)[0], self.rfile.read(4)
+            text = self.rfile.read(size - 4)
+            length = int.from_bytes(kind[1:], "big")
+            header, body = json.loads(text[:length]), text[length:]
+            code, remark, fields, answer = self.done(header, body)
+            # A broker may ask something of its own first.
+            self.command({"code": 40, "flag": 0, "opaque": header["opaque"], "extFields": {}}, b"")
+            self.command({"code": code, "flag": 1, "opaque": header["opaque"], "remark": remark,
+                          "language": "JAVA", "version": 373, "extFields": fields,
+                          "serializeTypeCurrentRPC": "JSON"}, answer)
+
+
 class Server(socketserver.ThreadingTCPServer):
     """A thread for each client."""
 
@@ -355,7 +428,8 @@ class PathServer(socketserver.ThreadingUnixStreamServer):
 
 if __name__ == "__main__":
     handler = {"websocket": WebSocket, "websocket-client": WebSocketClient, "kafka": Kafka,
-               "health": Health, "oidc": Oidc, "ldap": Ldap, "t1k": T1k, "oap": Oap}[sys.argv[1]]
+               "health": Health, "oidc": Oidc, "ldap": Ldap, "t1k": T1k, "oap": Oap,
+               "rocketmq": RocketMQ}[sys.argv[1]]
     if len(sys.argv) > 3:
         threading.Thread(target=PathServer(sys.argv[3], handler).serve_forever, daemon=True).start()
     with Server(("127.0.0.1", int(sys.argv[2])), handler) as server:
