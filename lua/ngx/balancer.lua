@@ -28,13 +28,37 @@ local function not_now()
 end
 
 
+local function bad_option(name, expected)
+    error("bad option '" .. name .. "' to 'set_current_peer' (" .. expected .. ")", 4)
+end
+
+
+-- The `pool_size` of options, after a look at all of them.
+local function size_of(options)
+    local pool, size = options.pool, options.pool_size
+    if pool ~= nil and type(pool) ~= "string" then
+        bad_option("pool", "string expected, got " .. type(pool))
+    elseif pool == "" then
+        bad_option("pool", "non-empty string expected")
+    elseif size ~= nil and type(size) ~= "number" then
+        bad_option("pool_size", "number expected, got " .. type(size))
+    elseif size and size < 1 then
+        bad_option("pool_size", "expected > 0")
+    end
+    return size
+end
+
+
 --- Sends this try to an address.
 -- @tparam string address an IP address
 -- @tparam[opt=0] number port
--- @tparam[opt] string name for `Host` and TLS, instead of the picked node's
+-- @tparam[opt] string|table options the name for `Host` and TLS, instead of the picked node's; or
+--   a table, as APISIX's runtime takes it, of which `pool_size` says how many idle connections to
+--   the address are kept. `pool` is of no account: connections are kept apart by their address
+--   and how TLS was made
 -- @treturn boolean|nil true
 -- @treturn nil|string error
-function _M.set_current_peer(address, port, name)
+function _M.set_current_peer(address, port, options)
     local why = not_now()
     if why then
         return nil, why
@@ -47,11 +71,20 @@ function _M.set_current_peer(address, port, name)
         return nil, "unix sockets are not supported by ngx.balancer of moongate: nodes are "
                     .. "reached by TCP"
     end
-    if name ~= nil and type(name) ~= "string" then
-        error("bad argument #3 to 'set_current_peer' (string expected, got " .. type(name) .. ")",
-              2)
+    local name, size = options, nil
+    if type(options) == "table" then
+        name, size = nil, size_of(options)
+    elseif options ~= nil and type(options) ~= "string" then
+        error("bad argument #3 to 'set_current_peer' (string or table expected, got "
+              .. type(options) .. ")", 2)
     end
-    return host.balancer_set_peer(address, tonumber(port) or 0, name)
+    local ok, err = host.balancer_set_peer(address, tonumber(port) or 0, name)
+    if not ok then
+        return nil, err
+    elseif size then
+        host.balancer_pool_size(size)
+    end
+    return true
 end
 
 
@@ -122,9 +155,34 @@ function _M.recreate_request()
 end
 
 
-unsupported.fill(_M, "ngx.balancer.", { "enable_keepalive" },
-                 "not supported by moongate: connections are kept as the upstream's "
-                 .. "keepalive_pool says")
+local function number_or(default, value, at)
+    if value == nil or value == false then
+        return default
+    elseif type(value) ~= "number" then
+        error("bad argument #" .. at .. " to 'enable_keepalive' (number expected, got "
+              .. type(value) .. ")", 3)
+    elseif value < 0 then
+        error("bad argument #" .. at .. " to 'enable_keepalive' (expected >= 0)", 3)
+    end
+    return value
+end
+
+
+--- Says how the connection of this try is kept, instead of the upstream's `keepalive_pool`.
+-- @tparam[opt=60] number idle seconds that it may be idle, 0 for as long as the node likes
+-- @tparam[opt=100] number requests that it may carry, 0 for any number
+-- @treturn boolean|nil true
+-- @treturn nil|string error
+function _M.enable_keepalive(idle, requests)
+    local why = not_now()
+    if why then
+        return nil, why
+    end
+    idle, requests = number_or(60, idle, 1), number_or(100, requests, 2)
+    return host.balancer_keep(idle, requests)
+end
+
+
 unsupported.fill(_M, "ngx.balancer.", { "set_upstream_tls" },
                  "not supported by moongate: the upstream's scheme says whether there is TLS")
 

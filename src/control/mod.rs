@@ -32,6 +32,7 @@ pub use start::{Options, checking, checking_plugins};
 
 use crate::{
     admin::judge::{Facts, Question},
+    clock,
     config::{Local, Snapshot, check::Verdict, local, source::reader::Reader},
     live::Live,
     log::{error_log::Level, writer::Writer},
@@ -163,12 +164,19 @@ impl Control {
                 Event::Stored(batch) => self.stored(batch),
                 Event::Raised(generation, message) => self.raised(generation, &message),
                 Event::Signal(signals::Signal::Hangup) => self.hangup(),
-                Event::Signal(signals::Signal::Reopen) => self.writer.reopen_all(),
+                Event::Signal(signals::Signal::Reopen) => self.reopen_logs(),
                 Event::Signal(signals::Signal::Release) => self.release_store(),
                 Event::Signal(signals::Signal::Fast) => return self.end_now(),
                 Event::Signal(signals::Signal::Graceful) => return self.end(inbox),
             }
         }
+    }
+
+    /// Opens all logs by their paths; plugins that write logs of their own are told when.
+    fn reopen_logs(&self) {
+        self.writer.reopen_all();
+        let now_ms = u64::try_from(clock::wall().as_millis()).unwrap_or(u64::MAX);
+        self.common.counts.logs_reopened_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// The next event. Meanwhile: idle metric series go, and while old configurations are in

@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod inner;
+pub mod packing;
 pub mod vars;
 
 use std::{
@@ -21,6 +22,7 @@ use std::{
 pub use body::{Body, Frame, RequestBody, Source};
 use bytes::BytesMut;
 pub use inner::{Inner, Inside, Jump, Told};
+pub use packing::Packing;
 
 use crate::{
     clock,
@@ -111,6 +113,12 @@ pub struct Response {
     pub rate: u64,
     /// Since when that is counted.
     pub rate_since: Option<Instant>,
+    /// Whether the body is packed on its way to the client.
+    pub packing: Packing,
+    /// Whether plugins have no say in the head (`skip_header_filter_by_lua`).
+    pub skip_header_filter: bool,
+    /// Whether they have none in the body (`skip_body_filter_by_lua`).
+    pub skip_body_filter: bool,
     /// Bytes written to the client: head and body.
     pub bytes_sent: u64,
     /// Bytes of body written to the client.
@@ -168,6 +176,11 @@ pub struct Orders {
     pub more_tries: u32,
     /// Time limits of connecting, sending and reading, where they differ from the upstream's.
     pub timeouts: [Option<Duration>; 3],
+    /// How long its connection may be idle and how many requests it may carry, where that differs
+    /// from the upstream's.
+    pub keep: Option<(Duration, u32)>,
+    /// How many idle connections to the node are kept, if it is not as many as the upstream says.
+    pub pool_size: Option<usize>,
 }
 
 /// What is known of the upstream side.

@@ -200,13 +200,17 @@ pub async fn balancer(x: &mut Exchange) -> Result<Verdict> {
 ///
 /// [`Kind::Plugin`] when a plugin raised; the head has not left yet.
 pub async fn header_filter(x: &mut Exchange) -> Result<()> {
+    if x.response.skip_header_filter {
+        return Ok(());
+    }
     run(x, Phases::HEADER_FILTER, Call::HeaderFilter).await.map(|_| ())
 }
 
 /// Whether the body must pass [`body_filter`].
 #[must_use]
 pub fn filters_body(x: &Exchange) -> bool {
-    Vm::plan_of(x).is_some_and(|plan| plan.phases.any(Phases::BODY_FILTER))
+    !x.response.skip_body_filter
+        && Vm::plan_of(x).is_some_and(|plan| plan.phases.any(Phases::BODY_FILTER))
 }
 
 /// Runs `body_filter` and `delayed_body_filter` over `x.chunk`.

@@ -90,4 +90,8 @@ impl Sink for Kept {
     async fn end(&mut self, _: &mut Exchange, _: Option<Fields>) -> Result<()> {
         Ok(())
     }
+
+    fn packs(&self) -> bool {
+        false
+    }
 }

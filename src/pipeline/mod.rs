@@ -4,6 +4,7 @@
 //! upstream's first byte. Drivers call `serve` with a [`Sink`] that writes to their client.
 
 mod content;
+mod gzip;
 pub mod inside;
 mod mirror;
 mod pace;

@@ -310,6 +310,11 @@ impl<'g> Tries<'g> {
         node.connect_timeout = connect.unwrap_or(node.connect_timeout);
         node.send_timeout = send.unwrap_or(node.send_timeout);
         node.read_timeout = read.unwrap_or(node.read_timeout);
+        if let Some((idle_timeout, requests)) = orders.keep {
+            node.keep.idle_timeout = idle_timeout;
+            node.keep.requests = requests;
+        }
+        node.keep.size = orders.pool_size.unwrap_or(node.keep.size);
         Ok(Rc::new(node))
     }
 

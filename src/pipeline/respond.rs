@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{content, pace, stream};
+use super::{content, gzip::Packed, pace, stream};
 use crate::{
     error::{Error, Kind, Result},
     exchange::{Body, Exchange, Frame, Origin},
@@ -35,6 +35,11 @@ pub trait Sink {
         x: &mut Exchange,
         trailers: Option<Fields>,
     ) -> impl Future<Output = Result<()>>;
+
+    /// Whether bodies may be packed for whoever reads them.
+    fn packs(&self) -> bool {
+        true
+    }
 }
 
 /// Sends a response whose head is in `x.response`.
@@ -49,6 +54,9 @@ pub(super) async fn send<S: Sink>(
     sink: &mut S,
 ) -> Result<()> {
     if x.response.head_sent {
+        if x.response.packing.is_asked() {
+            return Box::pin(stream::rest(x, body, &mut Packed(sink))).await;
+        }
         return stream::rest(x, body, sink).await;
     }
     decorate(gate, x);
@@ -68,6 +76,20 @@ pub(super) async fn send<S: Sink>(
         sink.head(x, true).await?;
         return sink.end(x, None).await;
     }
+    if x.response.packing.is_asked() {
+        // On the heap: hardly any answer has use for the room.
+        return Box::pin(send_body(gate, x, body, &mut Packed(sink))).await;
+    }
+    send_body(gate, x, body, sink).await
+}
+
+/// Sends the head, which is ready, and the body.
+async fn send_body<S: Sink>(
+    gate: &Gate,
+    x: &mut Exchange,
+    mut body: Body,
+    sink: &mut S,
+) -> Result<()> {
     if phase::filters_body(x) {
         return Filtered { failed: false }.send(gate, x, body, sink).await;
     }

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 
 use super::{
-    content, pace,
+    content,
+    gzip::Packed,
+    pace,
     respond::{Sink, decorate, is_bodiless},
 };
 use crate::{
@@ -30,6 +32,14 @@ pub async fn send<S: Sink>(gate: &Gate, x: &mut Exchange, sink: &mut S, last: bo
         }
         finish_head(gate, x).await?;
     }
+    if x.response.packing.is_asked() {
+        return Box::pin(pieces(x, &mut Packed(sink), printed, last)).await;
+    }
+    pieces(x, sink, printed, last).await
+}
+
+/// Sends the head, if it has not left, and a piece.
+async fn pieces<S: Sink>(x: &mut Exchange, sink: &mut S, printed: Bytes, last: bool) -> Result<()> {
     let bodiless = is_bodiless(x);
     sink.head(x, bodiless).await?;
     if piece(x, sink, printed, last).await? {

@@ -26,6 +26,8 @@ pub struct Counts {
     pub mirrors_dropped: AtomicU64,
     /// The last generation that a worker found bad; every worker looks at it.
     pub bad_generation: Arc<AtomicU64>,
+    /// When the logs were opened anew by their paths (SIGUSR1), in milliseconds since 1970.
+    pub logs_reopened_ms: AtomicU64,
     /// Lua VMs per worker.
     pub vms: Vec<AtomicU64>,
     /// Timers of all VMs per worker.

@@ -3,11 +3,13 @@
 import base64
 import collections
 import concurrent.futures
+import gzip
 import hashlib
 import hmac
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -1494,6 +1496,17 @@ def file_logger(t):
 
     t.that(t.until(lambda: '"path":"/file-logger/x"' in text_of(t.work + "/file.log")),
            "a line is written", text_of(t.work + "/file.log"))
+    # The plugin keeps the file open until the logs are opened anew.
+    os.rename(t.work + "/file.log", t.work + "/file.log.1")
+    t.get("/file-logger/old")
+    t.that(t.until(lambda: "/file-logger/old" in text_of(t.work + "/file.log.1")),
+           "it keeps its file", text_of(t.work + "/file.log"))
+    os.kill(t.children.all[-1].pid, signal.SIGUSR1)
+
+    def reopened():
+        t.get("/file-logger/new")
+        return "/file-logger/new" in text_of(t.work + "/file.log")
+    t.that(t.until(reopened), "until the logs are opened anew", text_of(t.work + "/file.log.1"))
 
 
 @case("rocketmq-logger", lambda t: {
@@ -1541,6 +1554,22 @@ def error_log_logger(t):
     t.that(entry and {**entry, "body": list(entry["body"]["text"])} == {
         "service": "gateway", "serviceInstance": "one", "endpoint": "", "body": ["text"]},
            "or to SkyWalking", entry)
+
+
+@case("gzip", {"types": ["text/plain"], "min_length": 20, "comp_level": 6, "vary": True})
+def gzip_plugin(t):
+    def ask(path, coding):
+        answer = t.get(path, {"Accept-Encoding": coding} if coding else {})
+        return answer, answer.fields.get("content-encoding")
+    answer, coding = ask("/gzip/x", "gzip, br")
+    t.that(coding == "gzip" and "content-length" not in answer.fields
+           and answer.fields.get("vary") == "Accept-Encoding", "a client gets gzip", answer)
+    text = gzip.decompress(answer.body).decode()
+    t.that(text.startswith("GET /gzip/x HTTP/1.1"), "that is the body", text)
+    answer, coding = ask("/gzip/x", "")
+    t.that(coding is None and answer.text.startswith("GET /gzip/x"), "or the body as it is", answer)
+    answer, coding = ask("/gzip/x?status=500", "gzip")
+    t.that(answer.status == 500 and coding is None, "an error is left alone", answer)
 
 
 @case("prometheus", {}, more=("public-api",), other=lambda t: {

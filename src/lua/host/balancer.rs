@@ -14,11 +14,19 @@ use crate::{
 /// Tries that one call may add.
 const MORE_TRIES_MAX: f64 = 1000.0;
 
+/// Longest time that a connection may be idle.
+const IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Idle connections to one node at most.
+const POOL_SIZE_MAX: f64 = 65536.0;
+
 pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()> {
     let state = core.state();
     state.host_function(table, "balancer_set_peer", set_peer)?;
     state.host_function(table, "balancer_more_tries", more_tries)?;
     state.host_function(table, "balancer_set_timeouts", set_timeouts)?;
+    state.host_function(table, "balancer_keep", keep)?;
+    state.host_function(table, "balancer_pool_size", pool_size)?;
     state.host_function(table, "balancer_last_failure", last_failure)
 }
 
@@ -63,6 +71,32 @@ fn set_timeouts(frame: &mut Frame<'_>) -> Called {
     let timeouts = &mut orders(frame.exchange()?).timeouts;
     for (timeout, given) in timeouts.iter_mut().zip(given) {
         *timeout = given.or(*timeout);
+    }
+    frame.push_bool(true);
+    ONE
+}
+
+/// `balancer_keep(seconds, requests)`: how the connection is kept; 0 is for ever.
+fn keep(frame: &mut Frame<'_>) -> Called {
+    let seconds = frame.need_num(1, "enable_keepalive")?;
+    let requests = frame.need_num(2, "enable_keepalive")?;
+    let idle = match Duration::try_from_secs_f64(seconds) {
+        Ok(idle) if !idle.is_zero() => idle.min(IDLE_MAX),
+        _ => IDLE_MAX,
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+    let requests = if requests >= 1.0 { requests as u32 } else { u32::MAX };
+    orders(frame.exchange()?).keep = Some((idle, requests));
+    frame.push_bool(true);
+    ONE
+}
+
+/// `balancer_pool_size(count)`: how many idle connections to the node are kept.
+fn pool_size(frame: &mut Frame<'_>) -> Called {
+    let count = frame.need_num(1, "set_current_peer")?.clamp(1.0, POOL_SIZE_MAX);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above.
+    {
+        orders(frame.exchange()?).pool_size = Some(count as usize);
     }
     frame.push_bool(true);
     ONE

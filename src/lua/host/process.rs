@@ -22,6 +22,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let state = core.state();
     state.host_function(table, "stats", stats)?;
     state.host_function(table, "dict_names", dict_names)?;
+    state.host_function(table, "logs_reopened", logs_reopened)?;
     state.host_function(table, "log_rotation", log_rotation)
 }
 
@@ -50,6 +51,14 @@ fn numbers(counts: &Counts) -> [(&'static str, u64); 7] {
 /// Has code that reads nginx's `ngx_stat_*` by `ffi.C` find what the process has counted so far.
 pub fn publish(counts: &Counts) {
     symbols::publish(&numbers(counts));
+}
+
+/// `logs_reopened()` -> milliseconds since 1970, 0 if they never were.
+fn logs_reopened(frame: &mut Frame<'_>) -> Called {
+    let at = frame.core()?.env.process.counts.logs_reopened_ms.load(Ordering::Relaxed);
+    #[allow(clippy::cast_precision_loss)] // Exact for 200,000 years.
+    frame.push_num(at as f64);
+    ONE
 }
 
 /// `stats()` -> name -> number.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{NONE, ONE, push_failure, push_fields, push_option, request};
 use crate::{
-    exchange::{Exchange, Origin, Response},
+    exchange::{Exchange, Origin, Packing, Response},
     lua::{
         core::{Core, Op},
         raw::{
@@ -29,6 +29,8 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     state.host_function(table, "resp_add_header", resp_add_header)?;
     state.host_function(table, "resp_set_numbers", resp_set_numbers)?;
     state.host_function(table, "resp_source", resp_source)?;
+    state.host_function(table, "resp_set_gzip", resp_set_gzip)?;
+    state.host_function(table, "resp_skip_filter", resp_skip_filter)?;
     state.host_function(table, "log_facts", log_facts)?;
     state.host_function(table, "headers_sent", headers_sent)?;
     state.host_function(table, "fix_head", fix_head)?;
@@ -59,6 +61,31 @@ fn resp_set_status(frame: &mut Frame<'_>) -> Called {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked above.
     {
         x.response.status = status as u16;
+    }
+    NONE
+}
+
+/// `resp_set_gzip(level)`: packs the body, if the client takes that.
+fn resp_set_gzip(frame: &mut Frame<'_>) -> Called {
+    let level = frame.need_num(1, "set_gzip")?.clamp(1.0, 9.0);
+    let x = frame.exchange()?;
+    if !x.response.head_sent {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped above.
+        {
+            x.response.packing = Packing::Wanted(level as u32);
+        }
+    }
+    NONE
+}
+
+/// `resp_skip_filter(body)`: `header_filter` or, if `body`, `body_filter` does not run.
+fn resp_skip_filter(frame: &mut Frame<'_>) -> Called {
+    let of_body = frame.truth(1);
+    let response = &mut frame.exchange()?.response;
+    if of_body {
+        response.skip_body_filter = true;
+    } else {
+        response.skip_header_filter = true;
     }
     NONE
 }
