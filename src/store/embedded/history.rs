@@ -1,9 +1,9 @@
 //! What earlier revisions changed: how it is kept, shown, and taken back.
 //!
-//! The record of a revision holds, of each key that it touched, how the key was *before*. Whatever
-//! it was after stands in the next record of the same key, or in the key itself. Records go away
-//! with age (see `Options`); `floor` is the newest revision without one, so every revision from
-//! there on can be gone back to.
+//! A revision that changed something has a line for each key that it touched: how the key was
+//! *before*. Whatever it was after stands in the next line of the same key, or in the key itself.
+//! Lines go away with age (see `Options`); `floor` is the newest revision whose lines are gone, so
+//! every revision from there on can be gone back to.
 
 use super::{
     Fault,
@@ -76,65 +76,62 @@ impl From<StoreError> for HistoryError {
 /// Keys as they were at some revision.
 type Past = BTreeMap<Arc<str>, Option<Stored>>;
 
-/// A record as it is kept.
-struct Record {
-    time_ms: u64,
-    who: String,
-    before: Vec<(Arc<str>, Option<Stored>)>,
+/// Line 0 of a revision: the time, the bytes of all its lines, and who it was.
+fn head(time_ms: u64, size: u64, who: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + who.len());
+    bytes.extend_from_slice(&time_ms.to_le_bytes());
+    bytes.extend_from_slice(&size.to_le_bytes());
+    bytes.extend_from_slice(who.as_bytes());
+    bytes
 }
 
-/// The time, who it was, and each key with how it was before.
-pub(super) fn encode(time_ms: u64, who: &str, touches: &Touches) -> Vec<u8> {
+/// Bytes of line 0 but for who it was.
+const HEAD_BYTES: usize = 16;
+
+/// Any other line: a key, and how it was before.
+fn line(key: &str, before: Option<&Stored>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let number = |bytes: &mut Vec<u8>, number: u64| bytes.extend_from_slice(&number.to_le_bytes());
-    let text = |bytes: &mut Vec<u8>, text: &str| {
-        number(bytes, text.len() as u64);
-        bytes.extend_from_slice(text.as_bytes());
-    };
-    number(&mut bytes, time_ms);
-    text(&mut bytes, who);
-    for (key, touched) in touches {
-        text(&mut bytes, key);
-        match &touched.before {
-            None => bytes.push(0),
-            Some(before) => {
-                bytes.push(1);
-                number(&mut bytes, before.created);
-                number(&mut bytes, before.modified);
-                number(&mut bytes, before.expires);
-                text(&mut bytes, &before.text);
+    number(&mut bytes, key.len() as u64);
+    bytes.extend_from_slice(key.as_bytes());
+    match before {
+        None => bytes.push(0),
+        Some(before) => {
+            bytes.push(1);
+            for part in [before.created, before.modified, before.expires] {
+                number(&mut bytes, part);
             }
+            number(&mut bytes, before.text.len() as u64);
+            bytes.extend_from_slice(before.text.as_bytes());
         }
     }
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<Record, Fault> {
+fn read_line(bytes: &[u8]) -> Result<(Arc<str>, Option<Stored>), Fault> {
     let mut reader = Reader(bytes);
-    let time_ms = reader.number()?;
-    let who = reader.text()?.to_owned();
-    let mut before = Vec::new();
-    while !reader.0.is_empty() {
-        let key = reader.text()?.into();
-        let stored = match reader.take(1)? {
-            [0] => None,
-            _ => Some(Stored {
-                created: reader.number()?,
-                modified: reader.number()?,
-                expires: reader.number()?,
-                text: reader.text()?.into(),
-            }),
-        };
-        before.push((key, stored));
-    }
-    Ok(Record { time_ms, who, before })
+    let key = reader.text()?.into();
+    let before = match reader.take(1)? {
+        [0] => None,
+        _ => Some(Stored {
+            created: reader.number()?,
+            modified: reader.number()?,
+            expires: reader.number()?,
+            text: reader.text()?.into(),
+        }),
+    };
+    Ok((key, before))
 }
 
 /// How all keys that changed after `to` were at `to`.
-fn past(history: &impl ReadableTable<u64, &'static [u8]>, to: u64) -> Result<Past, Fault> {
+fn past(history: &impl ReadableTable<(u64, u64), &'static [u8]>, to: u64) -> Result<Past, Fault> {
     let mut past = Past::new();
-    for found in history.range(to.saturating_add(1)..)?.rev() {
-        past.extend(decode(found?.1.value())?.before);
+    for found in history.range((to.saturating_add(1), 0)..)?.rev() {
+        let (at, bytes) = found?;
+        if at.value().1 != 0 {
+            let (key, before) = read_line(bytes.value())?;
+            past.insert(key, before);
+        }
     }
     Ok(past)
 }
@@ -144,24 +141,29 @@ pub(super) fn list(transaction: &ReadTransaction, limit: usize) -> Result<Vec<Re
     let objects = transaction.open_table(OBJECTS)?;
     let mut later: BTreeMap<Arc<str>, Option<Arc<str>>> = BTreeMap::new();
     let mut found = Vec::new();
-    for record in transaction.open_table(HISTORY)?.iter()?.rev().take(limit) {
-        let (revision, record) = record?;
-        let record = decode(record.value())?;
-        let mut changes = Vec::with_capacity(record.before.len());
-        for (key, before) in record.before {
-            let before = before.map(|before| before.text);
-            let after = match later.insert(key.clone(), before.clone()) {
-                Some(after) => after,
-                None => tables::object(&objects, &key)?.map(|now| now.text),
-            };
-            changes.push(Difference { key, before, after });
+    let mut changes = Vec::new();
+    for row in transaction.open_table(HISTORY)?.iter()?.rev() {
+        if found.len() == limit {
+            break;
         }
-        found.push(Revision {
-            revision: revision.value(),
-            time: Duration::from_millis(record.time_ms),
-            who: record.who,
-            changes,
-        });
+        let (at, bytes) = row?;
+        let (revision, number) = at.value();
+        if number == 0 {
+            let mut reader = Reader(bytes.value());
+            let time = Duration::from_millis(reader.number()?);
+            reader.number()?;
+            let who = reader.rest()?.to_owned();
+            changes.reverse();
+            found.push(Revision { revision, time, who, changes: std::mem::take(&mut changes) });
+            continue;
+        }
+        let (key, before) = read_line(bytes.value())?;
+        let before = before.map(|before| before.text);
+        let after = match later.insert(key.clone(), before.clone()) {
+            Some(after) => after,
+            None => tables::object(&objects, &key)?.map(|now| now.text),
+        };
+        changes.push(Difference { key, before, after });
     }
     Ok(found)
 }
@@ -248,10 +250,45 @@ impl State<'_> {
             let found = tables::object(&self.objects, &key)?;
             self.set(&key, found, then, &mut touches)?;
         }
-        while self.history.last()?.is_some_and(|(revision, _)| revision.value() > to) {
-            let size = self.history.pop_last()?.map_or(0, |(_, record)| record.value().len());
-            self.history_bytes = self.history_bytes.saturating_sub(size as u64);
+        let first = (to.saturating_add(1), 0);
+        for row in self.history.range(first..)? {
+            let (at, bytes) = row?;
+            self.history_bytes = self.history_bytes.saturating_sub(bytes.value().len() as u64);
+            self.history_count = self.history_count.saturating_sub(u64::from(at.value().1 == 0));
         }
+        self.history.retain_in(first.., |_, _| false)?;
         Ok(true)
+    }
+
+    /// Keeps what the last revision replaced.
+    pub(super) fn keep(&mut self, who: &str, touches: &Touches) -> Result<(), Fault> {
+        let mut size = (HEAD_BYTES + who.len()) as u64;
+        for (number, (key, touched)) in (1..).zip(touches) {
+            let line = line(key, touched.before.as_ref());
+            self.history.insert((self.revision, number), line.as_slice())?;
+            size += line.len() as u64;
+        }
+        let head = head(self.now_ms, size, who);
+        self.history.insert((self.revision, 0), head.as_slice())?;
+        self.history_count += 1;
+        self.history_bytes += size;
+        Ok(())
+    }
+
+    /// Lets go of the oldest revision of the history.
+    pub(super) fn forget_oldest(&mut self) -> Result<(), Fault> {
+        let Some((revision, size)) = self.history.first()?.map(|(at, head)| {
+            let mut reader = Reader(head.value());
+            let size = reader.number().and_then(|_| reader.number());
+            (at.value().0, size)
+        }) else {
+            (self.history_count, self.history_bytes) = (0, 0);
+            return Ok(());
+        };
+        self.history.retain_in((revision, 0)..=(revision, u64::MAX), |_, _| false)?;
+        self.floor = revision;
+        self.history_count = self.history_count.saturating_sub(1);
+        self.history_bytes = self.history_bytes.saturating_sub(size?);
+        Ok(())
     }
 }

@@ -4,22 +4,19 @@
 //! |-----------|----------------|-----------------------------------------------------------|
 //! | `objects` | key            | created, modified, expires (u64, little endian), the text |
 //! | `expires` | time, key      | nothing                                                   |
-//! | `history` | revision       | what it changed: see `history`                            |
+//! | `history` | revision, line | what it changed: see `history`                            |
 //! | `meta`    | name           | a number                                                  |
 //!
 //! Times are milliseconds since 1970; `expires` is 0 for a key that stays.
 
-use super::{Fault, history};
+use super::Fault;
 use crate::store::{Change, Entry, Expect, Op, StoreError, Write, Written};
-use redb::{
-    ReadTransaction, ReadableTable, ReadableTableMetadata as _, Table, TableDefinition,
-    WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub(super) const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 pub(super) const EXPIRES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("expires");
-pub(super) const HISTORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("history");
+pub(super) const HISTORY: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("history");
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Names in `meta`.
@@ -30,7 +27,9 @@ pub(super) mod meta {
     pub(in super::super) const REVISION: &str = "revision";
     /// The oldest revision that can be gone back to.
     pub(in super::super) const FLOOR: &str = "history_floor";
-    /// Bytes of all records of the history.
+    /// Revisions in the history.
+    pub(in super::super) const HISTORY_COUNT: &str = "history_count";
+    /// Bytes of all of them.
     pub(in super::super) const HISTORY_BYTES: &str = "history_bytes";
 }
 
@@ -50,8 +49,7 @@ impl Stored {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader(bytes);
         let (created, modified, expires) = (reader.number()?, reader.number()?, reader.number()?);
-        let text = std::str::from_utf8(reader.0).map_err(|_| Fault::damaged("a text"))?;
-        Ok(Self { created, modified, expires, text: text.into() })
+        Ok(Self { created, modified, expires, text: reader.rest()?.into() })
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -84,10 +82,19 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
+    /// What is left, as a text.
+    pub(super) fn rest(&mut self) -> Result<&'a str, Fault> {
+        self.take(self.0.len()).and_then(text)
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, Fault> {
         let count = usize::try_from(self.number()?).map_err(|_| Fault::damaged("a length"))?;
-        std::str::from_utf8(self.take(count)?).map_err(|_| Fault::damaged("a text"))
+        self.take(count).and_then(text)
     }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::damaged("a text"))
 }
 
 /// A number of `meta`, 0 if it is not there.
@@ -148,11 +155,12 @@ pub(super) struct Bounds {
 pub(super) struct State<'t> {
     pub(super) objects: Table<'t, &'static str, &'static [u8]>,
     expires: Table<'t, (u64, &'static str), ()>,
-    pub(super) history: Table<'t, u64, &'static [u8]>,
+    pub(super) history: Table<'t, (u64, u64), &'static [u8]>,
     meta: Table<'t, &'static str, u64>,
     /// The last revision, which may be of this transaction.
     pub(super) revision: u64,
     pub(super) floor: u64,
+    pub(super) history_count: u64,
     pub(super) history_bytes: u64,
     /// The time of all its revisions.
     pub(super) now_ms: u64,
@@ -174,6 +182,7 @@ impl<'t> State<'t> {
             history: transaction.open_table(HISTORY)?,
             revision: number(&meta, meta::REVISION)?,
             floor: number(&meta, meta::FLOOR)?,
+            history_count: number(&meta, meta::HISTORY_COUNT)?,
             history_bytes: number(&meta, meta::HISTORY_BYTES)?,
             meta,
             now_ms: millis(now),
@@ -187,6 +196,7 @@ impl<'t> State<'t> {
         self.meta.insert(meta::FORMAT, FORMAT)?;
         self.meta.insert(meta::REVISION, self.revision)?;
         self.meta.insert(meta::FLOOR, self.floor)?;
+        self.meta.insert(meta::HISTORY_COUNT, self.history_count)?;
         self.meta.insert(meta::HISTORY_BYTES, self.history_bytes)?;
         let next = self.expires.first()?.map(|(at, _)| at.value().0);
         Ok(next)
@@ -285,11 +295,8 @@ impl<'t> State<'t> {
         if touches.is_empty() {
             return Ok(());
         }
-        let record = history::encode(self.now_ms, who, &touches);
-        self.history.insert(self.revision, record.as_slice())?;
-        self.history_bytes = self.history_bytes.saturating_add(record.len() as u64);
-        while self.history_bytes > self.bounds.bytes || self.history.len()? > self.bounds.revisions
-        {
+        self.keep(who, &touches)?;
+        while self.history_bytes > self.bounds.bytes || self.history_count > self.bounds.revisions {
             self.forget_oldest()?;
         }
         let revision = self.revision;
@@ -302,20 +309,6 @@ impl<'t> State<'t> {
             }),
             None => Change::Delete { key, revision },
         }));
-        Ok(())
-    }
-
-    fn forget_oldest(&mut self) -> Result<(), Fault> {
-        let Some((revision, size)) = self
-            .history
-            .pop_first()?
-            .map(|(revision, record)| (revision.value(), record.value().len() as u64))
-        else {
-            self.history_bytes = 0;
-            return Ok(());
-        };
-        self.floor = revision;
-        self.history_bytes = self.history_bytes.saturating_sub(size);
         Ok(())
     }
 

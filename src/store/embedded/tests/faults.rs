@@ -7,7 +7,11 @@ use super::{
     sim::{Ask, Failure},
     until, wait, write,
 };
-use crate::store::embedded::lock::{self, Lock};
+use crate::store::embedded::{
+    disk::{self, Disk as _, Watched},
+    lock::{self, Lock},
+};
+use redb::StorageBackend as _;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How long it goes on.
@@ -215,6 +219,35 @@ fn reads_go_on_while_the_disk_is_full() {
     assert!(wait(store.write(write(vec![put("c", &filler)]))).is_err());
     sim.heal();
     until("writes", || wait(store.write(write(vec![put("c", &filler)]))).is_ok());
+}
+
+/// After a sync that failed, what can be read is written and synced anew before it is built upon.
+#[test]
+fn what_a_failed_sync_lost_is_written_again() {
+    let sim = Sim::new();
+    wait(Embedded::start(sim.parts(), Options::default(), deaf()).unwrap().new_id()).unwrap();
+    let seen = Arc::new(disk::Seen::default());
+    let mut place = sim.clone();
+    let backend = Watched::new(place.open().unwrap().unwrap(), Arc::clone(&seen));
+    let before = sim.asked();
+    backend.mend().unwrap();
+    assert_eq!(sim.asked(), before, "it was well");
+    // More than one piece of what is copied at once.
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    backend.set_len(bytes.len() as u64).unwrap();
+    backend.write(0, &bytes).unwrap();
+    sim.fail(|ask, _| (ask == Ask::Sync).then_some(Failure::Broken));
+    assert!(backend.sync_data().is_err());
+    assert!(backend.mend().is_err());
+    sim.heal();
+    backend.mend().unwrap();
+    for seed in 0..10 {
+        sim.cut(seed);
+        assert!(sim.bytes() == bytes);
+    }
+    let before = sim.asked();
+    backend.mend().unwrap();
+    assert_eq!(sim.asked(), before, "it is well again");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use std::{
 mod basics;
 mod cuts;
 mod faults;
+mod figures;
 mod files;
 mod kills;
 mod model;
