@@ -94,7 +94,13 @@ impl Disk for Folder {
     fn publish(&mut self) -> io::Result<()> {
         File::open(self.new_path())?.sync_all()?;
         fs::rename(self.new_path(), self.path())?;
-        File::open(&self.dir)?.sync_all()
+        File::open(&self.dir)?.sync_all()?;
+        // The directory may be as new as the file, and those above it, too; others may be none of
+        // our business.
+        for above in self.dir.canonicalize()?.ancestors().skip(1) {
+            let _ = File::open(above).and_then(|above| above.sync_all());
+        }
+        Ok(())
     }
 
     fn close(&mut self) {

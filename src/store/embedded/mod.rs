@@ -221,7 +221,7 @@ impl Embedded {
 
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
+        work: impl Fn(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (to, answer) = oneshot::channel();
         self.shared.reads.push(reader::task(to, work), 0).map_err(refused)?;

@@ -297,7 +297,7 @@ impl Writer {
     /// The disk or the file failed: closes it, and opens it anew.
     fn fail(&mut self, why: String) {
         let why = self.reason(&why);
-        self.down(&why);
+        self.down(Slot::Opening(why.clone()));
         let failed = self.seen.sync_failed.load(Ordering::Acquire);
         if let Some(lock) = &mut self.parts.lock {
             lock.note_sync_failed(failed);
@@ -369,7 +369,7 @@ impl Writer {
 
     fn postpone(&mut self, why: String) -> bool {
         let pause = self.lost.take().map_or(Duration::from_millis(PAUSE_MS.0), |(.., pause)| pause);
-        self.down(&why);
+        self.down(Slot::Down(why.clone()));
         let pause = (pause * 2).min(Duration::from_millis(PAUSE_MS.1));
         self.lost = Some((why, clock::now() + pause, pause));
         false
@@ -427,8 +427,8 @@ impl Writer {
     }
 
     /// Puts away a database that failed, which may fail once more at that.
-    fn down(&self, why: &str) {
-        let failed = self.put(Slot::Down(why.to_owned()));
+    fn down(&self, slot: Slot) {
+        let failed = self.put(slot);
         let _ = catch_unwind(AssertUnwindSafe(|| drop(failed)));
     }
 }

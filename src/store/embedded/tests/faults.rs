@@ -203,6 +203,25 @@ fn a_failed_read_is_answered_and_got_over() {
     assert!(told(heard.take()).entries[0].value.starts_with('3'));
 }
 
+/// A read that comes between an error and the opening after it is put once more.
+#[test]
+fn an_error_that_passes_is_not_seen_by_reads() {
+    let (sim, heard) = (Sim::new(), Heard::default());
+    let store = open(&sim, &heard).unwrap();
+    wait(store.write(write(vec![put("a", "1")]))).unwrap();
+    for _ in 0..20 {
+        let mut left = 1;
+        sim.fail(move |ask, _| {
+            let fails = ask == Ask::Read && left > 0;
+            left -= i32::from(fails);
+            fails.then_some(Failure::Broken)
+        });
+        assert_eq!(&*wait(store.get("a")).unwrap().unwrap().value, "1");
+    }
+    until("the end of it", || matches!(heard.last(), Some(Batch::Found)));
+    assert!(heard.take().iter().any(|one| matches!(one, Batch::Lost(_))));
+}
+
 #[test]
 fn reads_go_on_while_the_disk_is_full() {
     let (sim, heard) = (Sim::new(), Heard::default());
