@@ -10,6 +10,7 @@
 )]
 
 mod endpoints;
+mod hostile;
 mod login;
 mod lost;
 mod others;

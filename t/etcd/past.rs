@@ -130,6 +130,21 @@ fn a_wiped_etcd_that_was_filled_by_the_same_script_but_for_a_value_is_noticed() 
 }
 
 #[test]
+fn another_cluster_under_the_same_address_is_read_anew() {
+    let folder = Folder::new("another");
+    let mut server = Server::alone(&folder.0);
+    server.put("routes/1", "{}");
+    let tried = Tried::ready(options(&[server.url()]), None);
+    server.wipe();
+    server.be_another();
+    server.start();
+    server.put("routes/1", "{}");
+    tried.until("it is told anew", |seen| seen.lost.is_none() && seen.alls() > 1);
+    server.put("routes/2", "{}");
+    tried.until("it is followed", |seen| seen.content.len() == 2);
+}
+
+#[test]
 fn an_etcd_that_went_back_to_a_backup_is_read_anew() {
     let folder = Folder::new("backup");
     let mut server = Server::alone(&folder.0);

@@ -112,6 +112,11 @@ impl Server {
         server
     }
 
+    /// From its next start on, if it was wiped.
+    pub(crate) fn be_another(&mut self) {
+        self.extra = vec!["--initial-cluster-token".to_owned(), "another".to_owned()];
+    }
+
     fn peer_of_itself(&self) -> String {
         format!("{}=http://127.0.0.1:{}", self.name, self.peer)
     }

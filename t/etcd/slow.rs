@@ -31,6 +31,7 @@ fn a_connection_that_leads_nowhere_is_noticed_and_writes_end_in_time() {
     let proxy = Proxy::new(server.port);
     let mut options = options(&[proxy.url()]);
     options.timeout = Duration::from_secs(2);
+    options.watch_timeout = Duration::from_secs(3);
     let tried = Tried::ready(options, None);
     tried.put("routes/1", "{}").unwrap();
     tried.until("the watch tells", |seen| seen.content.len() == 1);

@@ -150,6 +150,8 @@ fn unescaped(text: &[u8]) -> String {
 pub(super) struct Messages {
     body: Incoming,
     came: BytesMut,
+    /// Whether etcd said that all went well, which is the last it says.
+    ended: bool,
 }
 
 impl Messages {
@@ -163,7 +165,7 @@ impl Messages {
                 return message.map(Some).map_err(|error| Fail::Nonsense(error.to_string()));
             }
             let frame = match self.body.frame().await {
-                None if self.came.is_empty() => return Ok(None),
+                None if self.came.is_empty() && self.ended => return Ok(None),
                 None => return Err(Fail::Broken("the answer ends in the middle".to_owned())),
                 Some(Err(error)) => return Err(Fail::Broken(cause(&error))),
                 Some(Ok(frame)) => frame,
@@ -171,8 +173,11 @@ impl Messages {
             match frame.into_data() {
                 Ok(data) => self.came.extend_from_slice(&data),
                 Err(frame) => {
-                    if let Some(trailers) = frame.trailers_ref() {
-                        status(trailers)?.unwrap_or(Ok(()))?;
+                    if let Some(trailers) = frame.trailers_ref()
+                        && let Some(status) = status(trailers)?
+                    {
+                        status?;
+                        self.ended = true;
                     }
                 }
             }
@@ -207,7 +212,7 @@ pub(super) async fn call<M: Message + Default>(
 ) -> Result<M, Fail> {
     let body = Outgoing { first: Some(framed(question)), more: None };
     let body = send(sender, target, body).await?;
-    let mut messages = Messages { body, came: BytesMut::new() };
+    let mut messages = Messages { body, came: BytesMut::new(), ended: false };
     let answer = messages.next().await?;
     let answer = answer.ok_or_else(|| Fail::Broken("there is no answer".to_owned()))?;
     // What comes after it decides whether it counts.
@@ -241,7 +246,7 @@ pub(super) async fn open(
     let (say, more) = mpsc::channel(WAITING_MAX);
     let body = Outgoing { first: Some(framed(first)), more: Some(more) };
     let body = send(sender, target, body).await?;
-    Ok(Stream { say, messages: Messages { body, came: BytesMut::new() } })
+    Ok(Stream { say, messages: Messages { body, came: BytesMut::new(), ended: false } })
 }
 
 #[cfg(test)]
