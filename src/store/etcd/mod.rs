@@ -1,8 +1,8 @@
 //! The store in etcd v3, with APISIX's own keys and values: both can share one etcd.
 //!
-//! etcd's gRPC is spoken directly ([`grpc`], [`proto`]): the crate `etcd-client` needs a compiler
+//! etcd's gRPC is spoken directly (`grpc`, `proto`): the crate `etcd-client` needs a compiler
 //! of protocol buffers to be built. One thread does everything: it follows etcd with one watch
-//! ([`follow`]), keeps the last good content on disk ([`saver`], [`snapshot`]) and answers what
+//! (`follow`), keeps the last good content on disk (`saver`, `snapshot`) and answers what
 //! others ask of the [`Store`].
 //!
 //! What is told to the [`Sink`]: [`Batch::All`] at the start, [`Batch::Changes`] after it. If etcd
