@@ -276,7 +276,7 @@ impl Admin {
         if bytes.is_empty() {
             return Ok(None);
         }
-        serde_json::from_slice(bytes).map(Some).map_err(|error| {
+        wire::json(bytes).map(Some).map_err(|error| {
             let text = String::from_utf8_lossy(bytes);
             let echo: String = mask::broken(&text, facts).chars().take(ECHO_MAX).collect();
             let message = format!("invalid request body: {error}");

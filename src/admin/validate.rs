@@ -9,7 +9,7 @@ use super::{
     Admin, Call,
     check::{Fault, Review, id_text},
     table::{self, Naming, Resource},
-    wire::Reply,
+    wire::{self, Reply},
 };
 use crate::config::yaml::{self, DocumentLimits};
 
@@ -52,7 +52,7 @@ pub(super) fn read(call: &Call<'_>, bytes: &Bytes) -> Result<Map<String, Value>,
         let mut documents = yaml::parse_all(text, &limits).unwrap_or_default();
         if documents.is_empty() { Value::Null } else { documents.swap_remove(0) }
     } else {
-        match serde_json::from_slice(bytes) {
+        match wire::json(bytes) {
             Ok(value) => value,
             Err(error) => return bad(error.to_string()),
         }

@@ -100,6 +100,43 @@ pub(super) fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| spelled && number.is_finite())
 }
 
+/// Reads JSON, in whose texts line breaks and tabs may stand as they are: APISIX's parser takes
+/// them, and people paste interface descriptions.
+///
+/// # Errors
+///
+/// It is no JSON, or nested deeper than 127 levels.
+pub(super) fn json(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).or_else(|error| match with_escapes(bytes) {
+        Some(escaped) => serde_json::from_slice(&escaped),
+        None => Err(error),
+    })
+}
+
+/// The same with escapes for what has to be escaped in texts; nothing if there is no such thing.
+fn with_escapes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let (mut inside, mut escaped, mut found) = (false, false, false);
+    for byte in bytes {
+        let escape: Option<&[u8]> = match byte {
+            b'\n' => Some(b"\\n"),
+            b'\r' => Some(b"\\r"),
+            b'\t' => Some(b"\\t"),
+            _ => None,
+        };
+        match escape.filter(|_| inside && !escaped) {
+            Some(escape) => {
+                out.extend_from_slice(escape);
+                found = true;
+            }
+            None => out.push(*byte),
+        }
+        inside ^= *byte == b'"' && !escaped;
+        escaped = inside && *byte == b'\\' && !escaped;
+    }
+    found.then_some(out)
+}
+
 /// What an answer carries.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Body {
@@ -213,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn line_breaks_may_stand_in_texts() {
+        let check = |text: &str, expected: Option<Value>| {
+            assert_eq!(json(text.as_bytes()).ok(), expected, "{text}");
+        };
+        check("{\n\"a\":\t\"b\nc\td\r\"}", Some(json!({"a": "b\nc\td\r"})));
+        check("[\"\\\"\n\", \"\\\\\",\n\"x\"]", Some(json!(["\"\n", "\\", "x"])));
+        for bad in ["\"\u{0}\"", "\"\u{1f}\"", "\"a\nb", "\"a\\\nb\"", "\"a\n\" x"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
     fn numbers_are_read_as_lua_does() {
         for (text, expected) in [(" 5 ", 5.0), ("1e2", 100.0), ("-3.5", -3.5), (".5", 0.5)] {
             assert_eq!(number(text), Some(expected), "{text}");
@@ -225,7 +274,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,40}") {
-            let _ = (segments(&text), Query::read(&text), number(&text));
+            let _ = (segments(&text), Query::read(&text), number(&text), json(text.as_bytes()));
+        }
+
+        #[test]
+        fn what_was_json_stays_what_it_was(text in "([a\"\\\\\n\t]|\\[|\\]|,){0,12}") {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                prop_assert_eq!(json(text.as_bytes()).unwrap(), value);
+            }
         }
 
         #[test]
