@@ -1,5 +1,6 @@
 //! DELETE, and who must not lose what it refers to.
 
+use memchr::memmem;
 use serde_json::Value;
 
 use super::{
@@ -53,12 +54,25 @@ impl Admin {
 fn held_by<'e>(entry: &'e Entry, holder: &Holder, id: &str) -> Option<&'e str> {
     let name = entry.key.strip_prefix(holder.collection)?.strip_prefix('/')?;
     let own = !name.is_empty() && !name.contains('/');
-    // Quicker than to read all objects; an id that somebody wrote with escapes is not found so.
-    if !own || !(entry.value.contains(id) || entry.value.contains("\\u")) {
+    if !own || !mentions(&entry.value, id) {
         return None;
     }
     let value: Value = serde_json::from_str(&entry.value).ok()?;
     refers(&value, &holder.link, id).then_some(name)
+}
+
+/// Whether a text of JSON may hold this id as a value: quicker than to read all objects.
+fn mentions(text: &str, id: &str) -> bool {
+    let numeric = id.bytes().all(|byte| byte.is_ascii_digit());
+    let stands_alone = |at: usize| {
+        let before = text.get(..at).and_then(|text| text.bytes().next_back());
+        let after = text.get(at + id.len()..).and_then(|text| text.bytes().next());
+        let part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let quoted = (before, after) == (Some(b'"'), Some(b'"'));
+        quoted || (numeric && !before.is_some_and(part) && !after.is_some_and(part))
+    };
+    // What somebody wrote with escapes has to be read.
+    text.contains("\\u") || memmem::find_iter(text.as_bytes(), id).any(stands_alone)
 }
 
 fn refers(value: &Value, link: &Link, id: &str) -> bool {
@@ -84,4 +98,42 @@ pub(super) fn id_below<'k>(key: &'k str, prefix: &str, naming: Naming) -> Option
     let id = key.strip_prefix(prefix)?;
     let slashes = usize::from(naming == Naming::Manager);
     (!id.is_empty() && id.matches('/').count() == slashes).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_id_is_found_as_text_and_as_number() {
+        for (text, id, expected) in [
+            (r#"{"upstream_id":"9"}"#, "9", true),
+            (r#"{"upstream_id":9}"#, "9", true),
+            (r#"{"upstream_id": 9 }"#, "9", true),
+            (r#"{"upstream_id":"19","weight":99}"#, "9", false),
+            (r#"{"uri":"/9a","x":1.9}"#, "9", false),
+            (r#"{"upstream_id":"a-9"}"#, "9", false),
+            (r#"{"upstream_id":"a-9"}"#, "a-9", true),
+            (r#"{"x":"a-9b","upstream_id":"a-9"}"#, "a-9", true),
+            (r#"{"x":"\u0061"}"#, "a", true),
+            ("", "9", false),
+        ] {
+            assert_eq!(mentions(text, id), expected, "{text} {id}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_to_texts_and_numbers() {
+        let split = |id: Value| {
+            let rule = json!({"weighted_upstreams": [{"weight": 1}, {"upstream_id": id}]});
+            json!({"plugins": {"traffic-split": {"rules": [{}, rule]}}})
+        };
+        assert!(refers(&split(json!(7)), &Link::TrafficSplit, "7"));
+        assert!(!refers(&split(json!("8")), &Link::TrafficSplit, "7"));
+        for broken in [json!(1), json!({"rules": 1}), json!({"rules": [1]})] {
+            let value = json!({"plugins": {"traffic-split": broken}});
+            assert!(!refers(&value, &Link::TrafficSplit, "7"));
+        }
+    }
 }

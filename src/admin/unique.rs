@@ -1,5 +1,6 @@
 //! No two consumers may have one key: best effort, since two writes at once do not see each other.
 
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{
@@ -22,16 +23,25 @@ struct Wanted {
     plugin: &'static str,
     field: &'static str,
     guises: Vec<String>,
+    needles: Vec<Finder<'static>>,
 }
 
 impl Wanted {
-    /// Whether the text of an object may hold the key; quicker than reading all objects.
-    fn may_be_in(&self, text: &str) -> bool {
-        self.guises.iter().any(|guise| {
+    fn new(plugin: &'static str, field: &'static str, guises: Vec<String>) -> Self {
+        let needles = |guise: &String| {
             let quoted = Value::from(guise.as_str()).to_string();
             // Some writers of JSON escape slashes.
-            text.contains(&quoted) || text.contains(&quoted.replace('/', "\\/"))
-        })
+            let escaped = quoted.contains('/').then(|| quoted.replace('/', "\\/"));
+            [Some(quoted), escaped]
+        };
+        let needles = guises.iter().flat_map(needles).flatten();
+        let needles = needles.map(|needle| Finder::new(&needle).into_owned()).collect();
+        Self { plugin, field, guises, needles }
+    }
+
+    /// Whether the text of an object may hold the key; quicker than reading all objects.
+    fn may_be_in(&self, text: &str) -> bool {
+        self.needles.iter().any(|needle| needle.find(text.as_bytes()).is_some())
     }
 
     fn is_in(&self, conf: &Value) -> bool {
@@ -48,7 +58,7 @@ impl Review<'_> {
         let ring = &self.admin.settings.keyring;
         let want = |(plugin, field): &(&'static str, &'static str)| {
             let key = text(plugin, field).filter(|key| !pem::is_reference(key))?;
-            Some(Wanted { plugin, field, guises: ring.guises(key) })
+            Some(Wanted::new(plugin, field, ring.guises(key)))
         };
         let wanted: Vec<Wanted> = FIELDS.iter().filter_map(want).collect();
         if wanted.is_empty() || !self.follow {
