@@ -1,6 +1,6 @@
 //! The Admin API, version 3, as APISIX has it: what a request asks for, and what is answered.
 //!
-//! * [`table`](self::table) says what resources there are; the handlers in `objects` and the checks
+//! * `table` says what resources there are; the handlers in `objects` and the checks
 //!   in `check` are the same for all of them.
 //! * Objects are kept by a [`Store`], plugins are known by a [`Judge`]; in standalone mode a
 //!   [`Standalone`] takes whole configurations instead.
@@ -8,7 +8,8 @@
 //!   [`listener`] brings it to a port.
 //!
 //! Secrets: nothing here logs a body; what is wrong with an object is told without its secrets
-//! (`mask`), and what the store gets is encrypted ([`Keyring`]).
+//! (`mask`), and what the store gets is encrypted
+//! ([`Keyring`](crate::config::keyring::Keyring)).
 
 mod check;
 mod delete;
@@ -101,6 +102,8 @@ pub struct Admin {
     standalone: Option<Arc<dyn Standalone>>,
     settings: Settings,
     guard: Guard,
+    /// How long the filters of one list may take.
+    filter_time: Duration,
     /// Whole configurations that are read now.
     configs: AtomicUsize,
     tell: Tell,
@@ -128,7 +131,8 @@ impl Admin {
         tell: Tell,
     ) -> Self {
         let (guard, configs) = (Guard::new(), AtomicUsize::new(0));
-        Self { store, judge, standalone: None, settings, guard, configs, tell }
+        let filter_time = list::FILTER_TIME;
+        Self { store, judge, standalone: None, settings, guard, filter_time, configs, tell }
     }
 
     /// The same in standalone mode: whole configurations instead of objects.

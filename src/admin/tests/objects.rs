@@ -1,9 +1,6 @@
 //! What the table of cases cannot say in one line.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -187,12 +184,16 @@ fn the_list_of_plugins_is_stored_for_others() {
 
 #[test]
 fn a_slow_pattern_ends() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let route = json!({"uri": "/a", "name": format!("{}!", "a".repeat(60))}).to_string();
-    (0..20_000).for_each(|id| bench.store.set(&format!("routes/{id}"), &route));
-    // It gives up on each name, and in the end on all of them together.
-    let start = Instant::now();
-    let answer = bench.ask("GET", "/routes?name=%5E%28a%7Ca%3F%29%2B%24", &Value::Null);
-    answer.is(503, &json!({"error_msg": "the filter takes too long"}));
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    (0..50).for_each(|id| bench.store.set(&format!("routes/{id}"), &route));
+    // It gives up on each name, in bounded time.
+    let path = "/routes?name=%5E%28a%7Ca%3F%29%2B%24";
+    bench.ask("GET", path, &Value::Null).is(200, &json!({"list": [], "total": 0}));
+    // And in the end on all of them together.
+    bench.admin.filter_time = Duration::ZERO;
+    let error = json!({"error_msg": "the filter takes too long"});
+    bench.ask("GET", path, &Value::Null).is(503, &error);
+    bench.ask("GET", "/routes?label=a", &Value::Null).is(503, &error);
+    bench.ask("GET", "/routes", &Value::Null).status(200);
 }
