@@ -57,8 +57,7 @@ impl Admin {
             let id = id_below(&entry.key, &prefix, naming).unwrap_or_default();
             Item::new(self, entry, self.shown(call, target.resource, id, entry))
         };
-        let items = entries.iter().map(item).collect();
-        Ok(self.many(prefix.trim_end_matches('/'), items, total))
+        Ok(self.many(prefix.trim_end_matches('/'), entries.iter().map(item), total))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The shapes of answers about objects: version 3, and version 2, which APISIX calls `default`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::{Admin, wire::Reply};
@@ -44,14 +46,31 @@ impl Admin {
         Reply::json(200, json!({"action": "get", "node": node}))
     }
 
-    /// A list of objects; `total` counts those of other pages as well.
-    pub(super) fn many(&self, collection: &str, items: Vec<Item>, total: usize) -> Reply {
-        let list: Vec<Value> = items.into_iter().map(Item::into_value).collect();
-        if self.settings.v3 {
-            return Reply::json(200, json!({"list": list, "total": total}));
+    /// A list of objects; `total` counts those of other pages as well. Objects become text one by
+    /// one, since as values they are many times larger.
+    pub(super) fn many(
+        &self,
+        collection: &str,
+        items: impl Iterator<Item = Item>,
+        total: usize,
+    ) -> Reply {
+        let collection = Value::from(self.full(collection));
+        let (before, after) = if self.settings.v3 {
+            ("{\"list\":[".to_owned(), format!("],\"total\":{total}}}\n"))
+        } else {
+            let node = format!("{{\"key\":{collection},\"dir\":true,\"nodes\":[");
+            (format!("{{\"action\":\"get\",\"node\":{node}"), "]}}\n".to_owned())
+        };
+        let mut text = before;
+        for (at, item) in items.enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}", item.into_value());
         }
-        let node = json!({"key": self.full(collection), "dir": true, "nodes": list});
-        Reply::json(200, json!({"action": "get", "node": node}))
+        text.push_str(&after);
+        Reply::text(200, text)
     }
 
     /// An object that was written.
