@@ -11,10 +11,13 @@ local log = require("apisix.core.log")
 local resource = require("apisix.resource")
 
 local match = string.match
+local next = next
+local pairs = pairs
 local pcall = pcall
 local rawget = rawget
 local require = require
 local setmetatable = setmetatable
+local timer_at = ngx.timer.at
 local tonumber = tonumber
 local tostring = tostring
 
@@ -22,6 +25,10 @@ local _M = {}
 
 -- Resource path -> { version, checker } of plugins' upstreams.
 local made = {}
+
+-- Seconds between two looks for parts of confs that are gone.
+local SWEEP = 1
+local sweeping = false
 
 
 local Checker = {}
@@ -97,14 +104,20 @@ local function plugin_of(path)
 end
 
 
--- The upstream that a plugin makes of a part of its conf.
-local function construct(path, name)
+-- The part of an object that a path leads to.
+local function part_of(path)
     local item = resource.fetch_latest_conf(path)
     if not item then
-        return nil, "there is no such object"
+        return nil
     end
     local _, sub_path = config_util.parse_path(path)
-    local conf = jsonpath.value(item.value, "$." .. sub_path)
+    return jsonpath.value(item.value, "$." .. sub_path)
+end
+
+
+-- The upstream that a plugin makes of a part of its conf.
+local function construct(path, name)
+    local conf = part_of(path)
     local ok, upstream, err = pcall(require("apisix.plugins." .. name).construct_upstream, conf)
     if not ok then
         return nil, upstream
@@ -125,6 +138,32 @@ local function watch(path, name)
                                      scheme = upstream.scheme, tls = upstream.tls,
                                      pass_host = upstream.pass_host,
                                      upstream_host = upstream.upstream_host })
+end
+
+
+local function forget(path, known)
+    made[path] = nil
+    if known.checker then
+        known.checker.dead = true
+        host.health_end(known.checker.held)
+    end
+end
+
+
+-- Ends the probes for what was removed: nobody asks for it any more.
+local function sweep(premature)
+    sweeping = false
+    if premature then
+        return
+    end
+    for path, known in pairs(made) do
+        if part_of(path) == nil then
+            forget(path, known)
+        end
+    end
+    if next(made) then
+        sweeping = timer_at(SWEEP, sweep) and true
+    end
 end
 
 
@@ -153,6 +192,9 @@ function _M.fetch_checker(path, version)
     end
     local checker = held and checker_of(held, path)
     made[path] = { version = version, checker = checker }
+    if not sweeping then
+        sweeping = timer_at(SWEEP, sweep) and true
+    end
     return checker
 end
 

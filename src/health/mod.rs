@@ -7,8 +7,8 @@
 //! An upstream without checks has no watch and costs nothing.
 //!
 //! Probes begin with the configuration, not with the first request (APISIX waits for it): a
-//! dead node is known before anybody is sent there. They run on one thread of their own, which
-//! starts with the first upstream that wants it.
+//! dead node is known before anybody is sent there. They run on one thread of their own for
+//! all workers.
 //!
 //! Nothing here picks a node (`balance` does) or answers a request.
 
@@ -66,7 +66,7 @@ pub struct Registry {
 #[derive(Default)]
 struct Inner {
     /// Versions of [`KINDS`] that were followed last.
-    followed: [u64; KINDS.len()],
+    followed: Option<[u64; KINDS.len()]>,
     /// Of the snapshot, by key.
     watches: BTreeMap<Arc<str>, Arc<Watch>>,
     /// Of upstreams that plugins made, for as long as anybody has them.
@@ -99,10 +99,13 @@ impl Registry {
     pub fn follow(&self, snapshot: &Snapshot) {
         let versions = KINDS.map(|kind| snapshot.kind_version(kind));
         let mut inner = self.inner();
-        if !self.options.enabled || inner.followed == versions {
+        if !self.options.enabled || inner.followed == Some(versions) {
             return;
         }
-        inner.followed = versions;
+        inner.followed = Some(versions);
+        // With the first snapshot, wanted or not: later the control thread is less urgent than
+        // requests, and who it starts then would be as well.
+        let _ = self.orders(&mut inner);
         let mut before = std::mem::take(&mut inner.watches);
         let mut now = BTreeMap::new();
         let routes = snapshot.routes.iter();
@@ -151,6 +154,17 @@ impl Registry {
         let watch = self.watch(&mut inner, &key, upstream, made)?;
         inner.made.insert(key, Arc::downgrade(&watch));
         Some(watch)
+    }
+
+    /// Ends the probes of a watch that a plugin no longer wants, whoever holds it yet.
+    pub fn end(&self, watch: &Arc<Watch>) {
+        let mut inner = self.inner();
+        let known =
+            inner.made.get(&watch.key).is_some_and(|made| made.ptr_eq(&Arc::downgrade(watch)));
+        if known {
+            inner.made.remove(&watch.key);
+            watch.jobs.iter().for_each(|job| job.stop());
+        }
     }
 
     /// The watch under `key`, if somebody is watched there.

@@ -4,7 +4,14 @@
 //! handshake and a node that no longer takes connections is still found out. A kept connection
 //! that turns out to be closed says nothing of the node: the probe begins again with a new one.
 
-use std::{cell::RefCell, fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::time::timeout;
@@ -23,7 +30,13 @@ use crate::{
 };
 
 /// Probes that one connection serves.
-const PROBES_PER_CONNECTION: u32 = 10;
+const PROBES_PER_CONNECTION: u32 = 20;
+
+/// Nodes that are asked less often than this are not kept connected meanwhile.
+const KEPT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Connections that are kept; what comes on top connects for each probe.
+const KEPT_MAX: usize = 4096;
 
 /// The longest body that is read for the sake of a connection, and how long it may take.
 const BODY_BYTES_MAX: u64 = 16 << 10;
@@ -35,6 +48,28 @@ const INTERIM_MAX: u32 = 8;
 thread_local! {
     /// Heads are read whole, one after the other.
     static HEAD: RefCell<ResponseHead> = RefCell::default();
+
+    /// How many connections are kept.
+    static KEPT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The right to keep a connection.
+struct Right;
+
+impl Right {
+    fn take() -> Option<Self> {
+        let kept = KEPT.get();
+        (kept < KEPT_MAX).then(|| {
+            KEPT.set(kept + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        KEPT.set(KEPT.get() - 1);
+    }
 }
 
 /// How a probe ended.
@@ -77,6 +112,8 @@ struct Kept {
     addr: SocketAddr,
     /// Probes it has served.
     served: u32,
+    /// Given with the first probe that leaves it open.
+    right: Option<Right>,
 }
 
 /// The probes of one node.
@@ -101,7 +138,9 @@ impl Prober {
     ) -> Self {
         let requests = [request(&gear, target, false), request(&gear, target, true)];
         // Twice is done only what does no harm.
-        let keeps = matches!(&*gear.active.method, "GET" | "HEAD" | "OPTIONS");
+        let harmless = matches!(&*gear.active.method, "GET" | "HEAD" | "OPTIONS");
+        let longest = gear.active.healthy_interval.max(gear.active.unhealthy_interval);
+        let keeps = harmless && longest.is_some_and(|interval| interval <= KEPT_WITHIN);
         // The rest of a division by so little fits.
         let served = (number % u64::from(PROBES_PER_CONNECTION)) as u32;
         Self { gear, resolver, requests, keeps, kept: None, served }
@@ -130,7 +169,7 @@ impl Prober {
             Err(error) => return error.into(),
         };
         let served = std::mem::take(&mut self.served);
-        self.within(Kept { conn, addr, served }).await.unwrap_or_else(Outcome::from)
+        self.within(Kept { conn, addr, served, right: None }).await.unwrap_or_else(Outcome::from)
     }
 
     async fn address(&self, target: &Target) -> std::result::Result<SocketAddr, Outcome> {
@@ -170,8 +209,12 @@ impl Prober {
 
     /// Asks over a connection, and keeps it if it can be used again. The error is one of the
     /// connection.
-    async fn within(&mut self, kept: Kept) -> Result<Outcome> {
-        let last = !self.keeps || kept.served + 1 >= PROBES_PER_CONNECTION;
+    async fn within(&mut self, mut kept: Kept) -> Result<Outcome> {
+        let mut last = !self.keeps || kept.served + 1 >= PROBES_PER_CONNECTION;
+        if !last && kept.right.is_none() {
+            kept.right = Right::take();
+            last = kept.right.is_none();
+        }
         let mut buf = BytesMut::new();
         let asked = ask(&kept.conn, &self.requests[usize::from(last)], &self.gear, &mut buf);
         let answer = match timeout(self.gear.active.timeout, asked).await {

@@ -117,6 +117,19 @@ fn the_watch_of_a_plugins_upstream_lasts_as_long_as_somebody_has_it() {
 }
 
 #[test]
+fn a_watch_that_was_ended_is_not_given_out_again() {
+    let registry = registry();
+    let mine = quiet(&[1], &Value::Null);
+    let watch = registry.of_plugin("mine", &mine).unwrap();
+    registry.end(&watch);
+    assert!(registry.get("mine").is_none());
+    let anew = registry.of_plugin("mine", &mine).unwrap();
+    assert!(!Arc::ptr_eq(&watch, &anew));
+    registry.end(&watch);
+    assert!(registry.get("mine").is_some(), "somebody else's");
+}
+
+#[test]
 fn nodes_that_are_probed_at_one_port_are_one() {
     let registry = registry();
     let both = upstream(&json!({

@@ -33,6 +33,7 @@ pub(super) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     let state = core.state();
     state.host_function(table, "health_find", find)?;
     state.host_function(table, "health_watch", watch)?;
+    state.host_function(table, "health_end", end)?;
     state.host_function(table, "health_status", status)?;
     state.host_function(table, "health_turns", turns)?;
     state.host_function(table, "health_force", force)?;
@@ -71,6 +72,13 @@ fn watch(frame: &mut Frame<'_>) -> Called {
         }
         None => push_failure(frame, "health checks are off"),
     }
+}
+
+/// `health_end(held)`: nobody wants what `health_watch` began any more.
+fn end(frame: &mut Frame<'_>) -> Called {
+    let Held(watch) = frame.need_object(1, "health_end")?;
+    frame.core()?.env.process.health.end(watch);
+    NONE
 }
 
 /// The node that arguments 2 to 4 name: address, port, and host name unless it is nil.
