@@ -26,7 +26,7 @@ use crate::{
     log::error_log::Level,
     log_at,
     store::{
-        Answer, Batch, Change, Entry, Listing, Sink, Store, StoreError, Write, Written,
+        Answer, Batch, Change, Entry, Listing, Sink, Store, StoreError, UNREADABLE, Write, Written,
         embedded::{self, Embedded, OpenError},
         etcd::Etcd,
     },
@@ -458,8 +458,11 @@ fn object(change: Change, open: &Opener<'_>) -> Option<ObjectChange> {
         return None;
     }
     let now = entry.map(|entry| {
-        let value = serde_json::from_str(&entry.value)
-            .map_err(|error| format!("the stored value is no JSON: {error}"));
+        let value = match entry.value.strip_prefix(UNREADABLE) {
+            Some(why) => Err(format!("the stored value is no text: {why}")),
+            None => serde_json::from_str(&entry.value)
+                .map_err(|error| format!("the stored value is no JSON: {error}")),
+        };
         let value = value.map(|value| {
             let mut value = with_id(kind, id, value);
             open.open(kind, id, &mut value);
@@ -520,6 +523,9 @@ mod tests {
         let change = put("routes/1", "{").unwrap();
         let why = change.now.unwrap().value.into_value().unwrap_err();
         assert!(why.starts_with("the stored value is no JSON"), "{why}");
+        let bytes = put("routes/1", &format!("{UNREADABLE}not UTF-8 at byte 9 of 12")).unwrap();
+        let why = bytes.now.unwrap().value.into_value().unwrap_err();
+        assert_eq!(why, "the stored value is no text: not UTF-8 at byte 9 of 12");
         let value = |key, text| put(key, text).unwrap().now.unwrap().value.into_value().unwrap();
         assert_eq!(value("routes/7", "{}")["id"], "7");
         assert_eq!(value("routes/7", "{\"id\": 7}")["id"], 7);
