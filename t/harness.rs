@@ -25,7 +25,7 @@ pub(crate) struct Prefix {
     pub(crate) port: u16,
     pub(crate) status: u16,
     pub(crate) control: u16,
-    metrics: u16,
+    pub(crate) metrics: u16,
 }
 
 impl Prefix {

@@ -10,4 +10,5 @@ mod bodies;
 mod gateway;
 mod harness;
 mod http2;
+mod mirror;
 mod reload;

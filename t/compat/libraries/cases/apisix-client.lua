@@ -1,5 +1,5 @@
 -- What APISIX's own build of nginx lets plugins do. Nothing of it can be had, so the cases know
--- what must come out; what these calls do to a request is in t/gateway and t/plugins.
+-- what must come out; what these calls do to a request is in t/mirror.rs and t/plugins.
 -- alone: yes
 local client, upstream = require("resty.apisix.client"), require("resty.apisix.upstream")
 local function expect(name, func)
