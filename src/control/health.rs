@@ -18,14 +18,7 @@ pub(super) fn all(registry: &Registry, snapshot: &Snapshot, request: &Request<In
     let keys = keys.chain(snapshot.services.iter().map(|item| &item.key));
     let keys = keys.chain(snapshot.upstreams.iter().map(|item| &item.key));
     let mut watches: Vec<_> = keys.filter_map(|key| registry.get(key)).collect();
-    // Those of plugins come last.
-    let known = watches.len();
-    for watch in registry.all() {
-        let listed = |one: &Arc<Watch>| Arc::ptr_eq(one, &watch);
-        if !watches[..known].iter().any(listed) {
-            watches.push(watch);
-        }
-    }
+    watches.extend(registry.of_plugins());
     if wants_html(request) {
         return page(&watches);
     }

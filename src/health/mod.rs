@@ -21,7 +21,7 @@ mod tests;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -178,10 +178,17 @@ impl Registry {
     /// All watches, those of the snapshot first, each part in order of keys.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Watch>> {
-        let inner = self.inner();
-        let mut made: Vec<_> = inner.made.values().filter_map(Weak::upgrade).collect();
+        let mut all: Vec<_> = self.inner().watches.values().map(Arc::clone).collect();
+        all.extend(self.of_plugins());
+        all
+    }
+
+    /// Those of upstreams that plugins made, in order of keys.
+    #[must_use]
+    pub fn of_plugins(&self) -> Vec<Arc<Watch>> {
+        let mut made: Vec<_> = self.inner().made.values().filter_map(Weak::upgrade).collect();
         made.sort_by(|a, b| a.key.cmp(&b.key));
-        inner.watches.values().map(Arc::clone).chain(made).collect()
+        made
     }
 
     /// `upstream_status` in the text format of Prometheus: 1 for each node that gets traffic, 0
@@ -244,8 +251,9 @@ impl Registry {
             Job::start(jobs, target, gear, &orders)
         });
         inner.jobs = jobs;
+        let kept: HashSet<_> = watch.jobs.iter().map(Arc::as_ptr).collect();
         for job in old.iter().flat_map(|old| &old.jobs) {
-            if !watch.jobs.iter().any(|kept| Arc::ptr_eq(kept, job)) {
+            if !kept.contains(&Arc::as_ptr(job)) {
                 job.stop();
             }
         }

@@ -1,6 +1,7 @@
 //! An upstream that is watched: its checks, its nodes and their words.
 
 use std::{
+    collections::HashMap,
     fmt::{self, Display},
     net::{IpAddr, SocketAddr},
     sync::{
@@ -90,11 +91,13 @@ impl Target {
         counted.turns()
     }
 
-    /// Whether this is the same node as `other`, whatever is asked of it.
-    fn is(&self, other: &Target) -> bool {
-        (&self.host, self.port, &self.hostname) == (&other.host, other.port, &other.hostname)
+    /// What makes it the same node, whatever is asked of it.
+    fn identity(&self) -> Identity<'_> {
+        (&self.host, self.port, &self.hostname)
     }
 }
+
+type Identity<'t> = (&'t str, u16, &'t str);
 
 /// What a status says; 0 stands for an answer that is none.
 pub(super) fn verdict(verdicts: &Verdicts, status: u16) -> Option<Report> {
@@ -260,17 +263,20 @@ impl Plan {
         before: Option<&Watch>,
     ) -> Self {
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
+        let old = before.into_iter().flat_map(Watch::targets);
+        let old: HashMap<Identity<'_>, &Target> = old.map(|old| (old.identity(), old)).collect();
+        let mut places: HashMap<(Box<str>, u16), usize> = HashMap::new();
         let (mut targets, mut members) = (Vec::<Target>::new(), Vec::new());
         for node in &upstream.nodes {
             let port = node.port.or(upstream.scheme.default_port()).unwrap_or(80);
             let port = checks.active.port.unwrap_or(port);
             let mut target = target(key, upstream, (node, port), &checks.active);
             target.turns = Arc::clone(&turns);
-            let known = targets.iter().position(|known| known.is(&target));
-            members.push(known.unwrap_or(targets.len()));
-            if known.is_none() {
-                let same = before.and_then(|before| before.targets().find(|old| old.is(&target)));
-                if let Some(same) = same {
+            // All of one upstream have the same host name, or their hosts'.
+            let place = *places.entry((target.host.clone(), port)).or_insert(targets.len());
+            members.push(place);
+            if place == targets.len() {
+                if let Some(same) = old.get(&target.identity()) {
                     target.word = Arc::clone(&same.word);
                 }
                 targets.push(target);
@@ -294,12 +300,11 @@ impl Plan {
         mut start: impl FnMut(Target, &Arc<Gear>) -> Arc<Job>,
     ) -> Watch {
         let same = before.filter(|before| Arc::ptr_eq(&before.gear, &gear));
-        let mut take = |target: Target| {
-            let stays = |job: &&Arc<Job>| job.is(&target) && job.asked == target.asked;
-            match same.and_then(|before| before.jobs.iter().find(stays)) {
-                Some(job) => Arc::clone(job),
-                None => start(target, &gear),
-            }
+        let old = same.into_iter().flat_map(|before| before.jobs.iter());
+        let old: HashMap<Identity<'_>, &Arc<Job>> = old.map(|job| (job.identity(), job)).collect();
+        let mut take = |target: Target| match old.get(&target.identity()) {
+            Some(job) if job.asked == target.asked => Arc::clone(job),
+            _ => start(target, &gear),
         };
         let jobs: Box<[Arc<Job>]> = self.targets.into_iter().map(&mut take).collect();
         let member = |at: usize| Some((Arc::clone(&jobs.get(at)?.word), at));
