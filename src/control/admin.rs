@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
+    thread,
     time::Instant,
 };
 
@@ -101,9 +102,27 @@ pub(super) fn serve(control: &Control, events: &mpsc::Sender<Event>) -> Result<(
         admin = admin.standalone(Arc::new(Whole { events, held: RwLock::default() }));
     }
     let socket = listener::listen(addr).map_err(|error| start::taken(addr, &error))?;
-    port::spawn(Arc::new(admin), vec![socket]).map_err(|error| error.to_string())?;
+    let admin = Arc::new(admin);
+    port::spawn(Arc::clone(&admin), vec![socket]).map_err(|error| error.to_string())?;
+    refresh(admin);
     log_at!(Level::Notice, "the Admin API listens on {addr}");
     Ok(())
+}
+
+/// Brings the stored list of plugins up to date, where other gateways read one.
+fn refresh(admin: Arc<Admin>) {
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let result = match runtime {
+            Ok(runtime) => runtime.block_on(admin.refresh_plugins()).map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = result {
+            log_at!(Level::Warn, "admin: the stored list of plugins stays as it is: {why}");
+        }
+    };
+    // Without a thread the list stays as it is.
+    let _ = thread::Builder::new().name("admin-refresh".into()).spawn(run);
 }
 
 /// A key for an installation that has none: made once, and shown once.

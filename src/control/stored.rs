@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::{Checker, Control, Event, admin, etcd};
 use crate::{
-    admin::judge::Facts,
+    admin::open_stored,
     config::{
         Local, Snapshot,
-        check::{ObjectChange, SchemaType, apply_changes},
+        check::{ObjectChange, apply_changes},
         env,
         keyring::Keyring,
         local,
@@ -345,7 +345,10 @@ impl Control {
     /// The objects among what changed, decrypted.
     fn objects(&self, changes: Vec<Change>) -> Vec<ObjectChange> {
         let facts = self.facts.load();
-        let open = Opener { keyring: &self.storage.keyring, facts: &facts };
+        // What was never encrypted is used as it is.
+        let open = |key: &str, value: &mut Value| {
+            open_stored(&facts, &self.storage.keyring, key, value);
+        };
         changes.into_iter().filter_map(|change| object(change, &open)).collect()
     }
 
@@ -391,55 +394,8 @@ fn ids(snapshot: &Snapshot) -> impl Iterator<Item = (Kind, String)> {
     served.chain(refused)
 }
 
-/// Decrypts what the Admin API encrypted.
-struct Opener<'a> {
-    keyring: &'a Keyring,
-    facts: &'a Facts,
-}
-
-impl Opener<'_> {
-    fn open(&self, kind: Kind, id: &str, value: &mut Value) {
-        if kind == Kind::Ssls {
-            let keys = value.get_mut("keys").and_then(Value::as_array_mut);
-            for key in keys.into_iter().flatten() {
-                self.open_key(key);
-            }
-            value.get_mut("key").into_iter().for_each(|key| self.open_key(key));
-            return;
-        }
-        if !self.keyring.seals_fields() {
-            return;
-        }
-        if kind == Kind::PluginMetadata {
-            return self.open_conf(id, SchemaType::Metadata, value);
-        }
-        let schema =
-            if kind == Kind::Consumers { SchemaType::Consumer } else { SchemaType::Plugin };
-        let Some(Value::Object(plugins)) = value.get_mut("plugins") else { return };
-        for (name, conf) in plugins {
-            self.open_conf(name, schema, conf);
-        }
-    }
-
-    fn open_conf(&self, plugin: &str, schema: SchemaType, conf: &mut Value) {
-        let facts = self.facts.plugin(plugin);
-        if let Some(schema) = facts.and_then(|facts| facts.secrets(schema)) {
-            // What was not encrypted is used as it is.
-            self.keyring.open_conf(conf, schema);
-        }
-    }
-
-    fn open_key(&self, key: &mut Value) {
-        if let Value::String(text) = key
-            && let Ok(plain) = self.keyring.open_key(text)
-        {
-            *text = plain;
-        }
-    }
-}
-
 /// The change as one of an object; `None` if the key is of nothing that serves.
-fn object(change: Change, open: &Opener<'_>) -> Option<ObjectChange> {
+fn object(change: Change, open: &dyn Fn(&str, &mut Value)) -> Option<ObjectChange> {
     let (key, entry) = match &change {
         Change::Put(entry) => (&entry.key, Some(entry)),
         Change::Delete { key, .. } => (key, None),
@@ -465,7 +421,7 @@ fn object(change: Change, open: &Opener<'_>) -> Option<ObjectChange> {
         };
         let value = value.map(|value| {
             let mut value = with_id(kind, id, value);
-            open.open(kind, id, &mut value);
+            open(key, &mut value);
             value
         });
         RawItem::new(id, value, Some((entry.created, entry.modified)))
@@ -490,8 +446,7 @@ mod tests {
 
     fn put(key: &str, value: &str) -> Option<ObjectChange> {
         let entry = Entry { key: key.into(), value: value.into(), created: 1, modified: 2 };
-        let keyring = Keyring::read(&Value::Null).unwrap();
-        object(Change::Put(entry), &Opener { keyring: &keyring, facts: &Facts::default() })
+        object(Change::Put(entry), &|_, _| {})
     }
 
     #[test]
