@@ -5,7 +5,7 @@
 //! that is ever looked at. What [`verify`] gives was not picked out of the message: it is read
 //! again from the very bytes whose digest the signature holds. So whatever else a message wraps
 //! around a signed part, or puts beside it, cannot become part of the answer, and neither can a
-//! mistake in [`c14n`]: it can only refuse.
+//! mistake in `c14n`: it can only refuse.
 //!
 //! Signed is the message itself, or, in a `Response` only, each of its assertions. A signature
 //! stands directly in the element it signs and has one reference, which names that element by its
@@ -13,7 +13,7 @@
 //! SAML's core specification. Keys are the caller's: `KeyInfo` is not read. Algorithms are RSA
 //! (PKCS #1 and PSS) and ECDSA over SHA-256, 384 and 512; RSA over SHA-1 and digests in SHA-1 are
 //! still checked, because identity providers still make them. There is no document type, so there
-//! are no entities; what a message may hold is bounded (see [`guard`]). Nothing here reads a
+//! are no entities; what a message may hold is bounded (see `guard`). Nothing here reads a
 //! clock or does I/O.
 
 mod c14n;
