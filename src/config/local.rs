@@ -237,7 +237,6 @@ pub struct Local {
     pub snippets: Option<Arc<Snippets>>,
     pub plugins: Vec<String>,
     pub plugin_attr: Arc<Value>,
-    pub data_encryption: Arc<Value>,
     /// Names and bytes of all `ngx.shared` dicts of the HTTP side.
     pub shared_dicts: BTreeMap<String, u64>,
     /// What `config_provider` says; `None`: nothing.

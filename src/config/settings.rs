@@ -23,7 +23,6 @@ use super::{
 };
 
 /// Reads every setting; what is wrong goes to `problems` and leaves a placeholder.
-#[expect(clippy::too_many_lines, reason = "it has a line for each setting")]
 pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
     let raw = Arc::new(tree);
     let mut from = Reader { tree: &raw, problems };
@@ -79,7 +78,6 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         snippets: snippets.clone(),
         plugins: from.texts("plugins"),
         plugin_attr: from.subtree("plugin_attr"),
-        data_encryption: from.subtree("apisix.data_encryption"),
         shared_dicts: shared_dicts(&mut from, said),
         provider: provider(&mut from),
         named: Named::default(),
