@@ -1501,7 +1501,7 @@ def file_logger(t):
     t.get("/file-logger/old")
     t.that(t.until(lambda: "/file-logger/old" in text_of(t.work + "/file.log.1")),
            "it keeps its file", text_of(t.work + "/file.log"))
-    os.kill(t.children.all[-1].pid, signal.SIGUSR1)
+    os.kill(t.gateway.pid, signal.SIGUSR1)
 
     def reopened():
         t.get("/file-logger/new")
