@@ -18,7 +18,9 @@ local _M = {}
 local OPEN = { arg = true, ctx = true, header = true, status = true, var = true }
 
 -- What official plugins name, and APISIX has not either: nil is what they expect.
-local NOWHERE = { ["apisix.core.schema.uri"] = true }
+local NOWHERE = {
+    ["apisix.core.schema.uri"] = true, ["apisix.core.schema.ssl.properties.gm"] = true,
+}
 
 local PHASES = {
     "rewrite", "access", "before_proxy", "balancer", "header_filter", "body_filter",
