@@ -13,6 +13,7 @@ use crate::{
         env,
         local::{self, Format},
         raw::{Kind, RawDocument},
+        snapshot::Refusal,
         source::{
             file,
             watch::{Watched, Watcher},
@@ -188,7 +189,12 @@ pub(super) fn report(applied: &Applied) {
     for notice in &applied.notices {
         log_at!(Level::Warn, "{} [{}]: {}", notice.kind.plural(), notice.id, notice.text);
     }
-    for refusal in applied.snapshot.refusals.iter() {
+    // Of single changes: what was not looked at has been told before.
+    let told = |refusal: &&Refusal| {
+        let same = |(kind, id): &(Kind, String)| (*kind, id) == (refusal.kind, &refusal.id);
+        applied.touched.as_ref().is_some_and(|touched| !touched.iter().any(same))
+    };
+    for refusal in applied.snapshot.refusals.iter().filter(|refusal| !told(refusal)) {
         // The second half is what APISIX says: people search their logs for it.
         log_at!(
             Level::Error,
