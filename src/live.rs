@@ -2,7 +2,7 @@
 //!
 //! A small change to very many routes is laid over the router that is there ([`Live::after`]):
 //! what it costs does not depend on how many routes there are. When enough has been laid over,
-//! the next change builds a new router.
+//! somebody builds a new one ([`Live::is_heavy`]) where nobody waits for it.
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +27,9 @@ const MANY: usize = if cfg!(test) { 4 } else { 2_000 };
 
 /// Changed routes laid over, from which on it is time for a new router.
 const HEAVY: usize = 512;
+
+/// With so many the next change waits for a new router: whoever builds them is too slow.
+const MOST: usize = 8 * HEAVY;
 
 /// Everything a request is served by, swapped as one.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl Live {
         });
         let few = snapshot.routes.len() < MANY;
         let other = before.router.mode() != mode || before.base.routes.len() < MANY;
-        if few || rehosted || other || before.is_heavy() {
+        if few || rehosted || other || before.weight() >= MOST {
             return Self::build(snapshot, mode, Some(before));
         }
         let ids = touched.iter().filter(|(kind, _)| *kind == Kind::Routes);
@@ -171,8 +174,13 @@ impl Live {
     }
 
     /// Whether so much is laid over the router that a new one should be built.
-    fn is_heavy(&self) -> bool {
-        self.more.len() + self.over.gone.len() >= HEAVY
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.weight() >= HEAVY
+    }
+
+    fn weight(&self) -> usize {
+        self.more.len() + self.over.gone.len()
     }
 
     /// The route with this number.
@@ -347,7 +355,8 @@ mod tests {
         assert!(next.numbers_as(&live) && next.numbers() == live.numbers() + 1);
         assert!(!lay(&next, vec![service(false)]).numbers_as(&next), "its routes have other hosts");
         let (mut live, mut built) = (next, 0);
-        for _ in 0..2 * HEAVY {
+        for round in 0..2 * MOST {
+            assert!(live.is_heavy() || live.weight() < HEAVY, "round {round}");
             let next = lay(&live, vec![route(3, 4), route(4, 0), route(4, 5)]);
             built += usize::from(!next.numbers_as(&live));
             live = next;

@@ -1,6 +1,7 @@
 //! Objects: reading the file, checking what changed, handing it to the workers.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
@@ -140,13 +141,36 @@ impl Control {
         self.vm.see(Arc::clone(&self.snapshot));
         let mode = start::mode(&self.local);
         let snapshot = Arc::clone(&self.snapshot);
-        let live = match &applied.touched {
-            Some(touched) => Live::after(&self.live, snapshot, touched, mode),
-            None => Live::build(snapshot, mode, Some(&self.live)),
+        let live = match applied.touched {
+            Some(touched) => {
+                let live = Live::after(&self.live, Arc::clone(&snapshot), &touched, mode);
+                self.rebuild.note(snapshot, touched);
+                live
+            }
+            None => {
+                self.rebuild.forget();
+                Live::build(snapshot, mode, Some(&self.live))
+            }
         };
-        for problem in &live.problems {
+        let told: HashSet<&String> = self.live.problems.iter().collect();
+        for problem in live.problems.iter().filter(|problem| !told.contains(problem)) {
             log_at!(Level::Error, "{problem}");
         }
+        self.swap(live);
+        log_at!(
+            Level::Notice,
+            "configuration version {} serves: {} routes, {} refused objects, {} ms",
+            self.snapshot.version,
+            self.snapshot.routes.len(),
+            self.snapshot.refusals.len(),
+            started.elapsed().as_millis()
+        );
+        self.common.counts.configs_accepted.fetch_add(1, Ordering::Relaxed);
+        self.rebuild.begin(&self.live, mode);
+    }
+
+    /// Lets all workers serve by `live`, which has the objects of `self.snapshot`.
+    pub(super) fn swap(&mut self, live: Live) {
         // Before the workers look for them.
         self.common.health.follow(&self.snapshot);
         let old = std::mem::replace(&mut self.live, Arc::new(live));
@@ -161,15 +185,6 @@ impl Control {
             }
         }
         self.board.set_live(&self.live, &self.vm);
-        log_at!(
-            Level::Notice,
-            "configuration version {} serves: {} routes, {} refused objects, {} ms",
-            self.snapshot.version,
-            self.snapshot.routes.len(),
-            self.snapshot.refusals.len(),
-            started.elapsed().as_millis()
-        );
-        self.common.counts.configs_accepted.fetch_add(1, Ordering::Relaxed);
         self.retired.push(old);
     }
 }

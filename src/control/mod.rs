@@ -11,6 +11,7 @@ mod etcd;
 mod health;
 mod http;
 mod judge;
+mod rebuild;
 mod signals;
 mod start;
 mod stored;
@@ -22,6 +23,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rebuild::Rebuild;
 use serde_json::Value;
 use stored::Storage;
 use tokio::sync::oneshot;
@@ -66,6 +68,8 @@ enum Event {
     Whole(Value, oneshot::Sender<Result<(), String>>),
     /// The store tells something.
     Stored(Batch),
+    /// A new router is ready.
+    Rebuilt(Box<Live>),
 }
 
 /// How often idle metric series are looked for.
@@ -78,6 +82,7 @@ struct Control {
     local: Arc<Local>,
     snapshot: Arc<Snapshot>,
     live: Arc<Live>,
+    rebuild: Rebuild,
     /// Checks plugins and confs; made anew for each generation.
     vm: Vm,
     runtime: tokio::runtime::Runtime,
@@ -162,6 +167,7 @@ impl Control {
                     let _ = answer.send(result);
                 }
                 Event::Stored(batch) => self.stored(batch),
+                Event::Rebuilt(live) => self.rebuilt(*live),
                 Event::Raised(generation, message) => self.raised(generation, &message),
                 Event::Signal(signals::Signal::Hangup) => self.hangup(),
                 Event::Signal(signals::Signal::Reopen) => self.reopen_logs(),

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::task::LocalSet;
 
-use super::{Control, Event, admin, http, judge, stored::Storage};
+use super::{Control, Event, admin, http, judge, rebuild::Rebuild, stored::Storage};
 use crate::{
     accept::listener::{self, Peers},
     balance, clock,
@@ -295,6 +295,7 @@ pub(super) fn start(
         config_path,
         snapshot: Arc::clone(&common.live.snapshot),
         live: Arc::clone(&common.live),
+        rebuild: Rebuild::new(events),
         generation: Arc::clone(&common.generation),
         last_id: common.generation.id,
         before: None,

@@ -216,6 +216,9 @@ def bytes_at(frame, at, new):
     return frame[:at] + new + frame[at + len(new):]
 
 
+# Made once: it takes longer than its caller waits.
+BOMB = gzip.compress(bytes(64 << 20))
+
 HOSTILE = {
     "magic": lambda call: call.write(call.frame(b"{}", magic=0x0931)),
     "http": lambda call: call.write(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
@@ -231,7 +234,7 @@ HOSTILE = {
     "content-type": lambda call: call.answer(b"{}", content_type=4),
     "encoding": lambda call: call.answer(b"{}", content_encoding=6),
     "gzip": lambda call: call.answer(b"{}", content_encoding=1),
-    "bomb": lambda call: call.answer(gzip.compress(bytes(64 << 20)), content_encoding=1),
+    "bomb": lambda call: call.answer(BOMB, content_encoding=1),
     "message": lambda call: call.answer(b"\x0a\xff\xff"),
     "other-id": lambda call: call.write(bytes_at(call.frame(b'{"stolen":1}'), 10, b"\xff" * 4)),
     "twice": lambda call: call.write(call.frame(b'{"n":1}') + call.frame(b'{"n":2}')),
