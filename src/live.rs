@@ -120,7 +120,8 @@ impl Live {
         });
         let few = snapshot.routes.len() < MANY;
         let other = before.router.mode() != mode || before.base.routes.len() < MANY;
-        if few || rehosted || other || before.weight() >= MOST {
+        let much = touched.len() >= HEAVY || before.weight() >= MOST;
+        if few || rehosted || other || much {
             return Self::build(snapshot, mode, Some(before));
         }
         let ids = touched.iter().filter(|(kind, _)| *kind == Kind::Routes);
@@ -252,7 +253,7 @@ fn spec(
         uris: text(&typed.uris),
         methods: text(&typed.methods),
         remote_addrs,
-        vars: typed.vars.as_ref().map(Expr::compile).transpose()?,
+        vars: typed.vars.as_deref().map(Expr::compile).transpose()?,
         priority: typed.priority,
         filter_fun: typed.filter_func.is_some(),
         enabled: typed.enabled,

@@ -8,6 +8,8 @@ use std::{
 use imbl::{HashMap, OrdMap};
 use serde_json::Value;
 
+use super::packed::Packed;
+
 /// A fingerprint of a value's text: equal for equal values whatever the order of keys.
 pub type Fingerprint = u128;
 
@@ -25,7 +27,7 @@ pub struct Item<T> {
     /// Of the text as configured, before defaults.
     pub hash: Fingerprint,
     /// The object as checked, with defaults.
-    pub value: Arc<Value>,
+    pub value: Packed,
     /// The parts that the core works with.
     pub typed: T,
 }
@@ -217,7 +219,7 @@ mod tests {
             created_index: 1,
             modified_index: version,
             hash: 0,
-            value: Arc::new(Value::Null),
+            value: Packed::of(&Value::Null),
             typed: version,
         })
     }

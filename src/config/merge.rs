@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     consumer::Consumer,
     item::{Collection, Item},
+    packed::Packed,
     plugin::{PluginConf, PluginSet},
     route::Route,
     service::Service,
@@ -177,31 +178,35 @@ impl Merged {
     /// The merged object as plugins see it in `ctx.matched_route.value`.
     #[must_use]
     pub fn value(&self) -> Value {
-        let route = self.route.value.as_object();
+        let route = object(&self.route.value);
         let mut value = match &self.service {
-            None => route.cloned().unwrap_or_default(),
-            Some(service) => {
-                let service_value = service.value.as_object();
-                over_service(service_value.cloned().unwrap_or_default(), route, &service.id)
-            }
+            None => route,
+            Some(service) => over_service(object(&service.value), &route, &service.id),
         };
         value.insert("id".into(), Value::String(self.route.id.to_string()));
         if !self.plugins.is_empty() {
             let plugins =
-                self.plugins.iter().map(|p| (p.name.to_string(), (*p.conf).clone())).collect();
+                self.plugins.iter().map(|p| (p.name.to_string(), p.conf.value())).collect();
             value.insert("plugins".into(), Value::Object(plugins));
         }
         Value::Object(value)
     }
 }
 
+fn object(packed: &Packed) -> Map<String, Value> {
+    match packed.value() {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
 /// A service's value with what a route says over it.
 fn over_service(
     mut value: Map<String, Value>,
-    route: Option<&Map<String, Value>>,
+    route: &Map<String, Value>,
     service_id: &str,
 ) -> Map<String, Value> {
-    let get = |name: &str| route.and_then(|route| route.get(name));
+    let get = |name: &str| route.get(name);
     value.insert("service_id".into(), Value::String(service_id.to_owned()));
     if get("upstream").is_some() {
         value.shift_remove("upstream_id");
@@ -344,7 +349,9 @@ mod tests {
     }
 
     fn origins(merged: &Merged) -> Vec<String> {
-        let from = |p: &Arc<PluginConf>| format!("{}:{}", p.name, p.conf["from"].as_str().unwrap());
+        let from = |p: &Arc<PluginConf>| {
+            format!("{}:{}", p.name, p.conf.value()["from"].as_str().unwrap())
+        };
         merged.plugins.iter().map(from).collect()
     }
 

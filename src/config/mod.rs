@@ -18,6 +18,7 @@ pub mod keyring;
 mod keys;
 pub mod local;
 pub mod merge;
+pub mod packed;
 pub mod plugin;
 pub mod provider;
 pub mod raw;

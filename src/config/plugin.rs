@@ -7,7 +7,7 @@ use std::sync::{
 
 use serde_json::Value;
 
-use super::item::Fingerprint;
+use super::{item::Fingerprint, packed::Packed};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -31,7 +31,7 @@ pub struct PluginConf {
     /// Name of the plugin.
     pub name: Arc<str>,
     /// As checked, with defaults. Objects with equal text share it.
-    pub conf: Arc<Value>,
+    pub conf: Packed,
     /// Unique in this process, and the same as long as this object's text for this plugin
     /// is the same: the key of Lua tables and of whatever plugins cache by them.
     pub id: u64,
@@ -51,9 +51,9 @@ pub struct Meta {
     /// Instead of the plugin's own, on this object.
     pub priority: Option<i64>,
     /// A `vars` expression that must hold.
-    pub filter: Option<Value>,
+    pub filter: Option<Box<Value>>,
     /// Body of refusals by this plugin.
-    pub error_response: Option<Value>,
+    pub error_response: Option<Box<Value>>,
     /// Lua source of a function that is called before each phase.
     pub pre_function: Option<Arc<str>>,
 }
@@ -61,12 +61,14 @@ pub struct Meta {
 impl Meta {
     pub(super) fn of(conf: &Value) -> Self {
         let Some(meta) = conf.get("_meta") else { return Self::default() };
+        let boxed =
+            |name| meta.get(name).filter(|value: &&Value| !value.is_null()).cloned().map(Box::new);
         let text = meta.get("pre_function").and_then(Value::as_str);
         Self {
             disable: meta.get("disable") == Some(&Value::Bool(true)),
             priority: meta.get("priority").and_then(Value::as_i64),
-            filter: meta.get("filter").filter(|filter| !filter.is_null()).cloned(),
-            error_response: meta.get("error_response").filter(|e| !e.is_null()).cloned(),
+            filter: boxed("filter"),
+            error_response: boxed("error_response"),
             pre_function: text.map(Arc::from),
         }
     }
@@ -77,17 +79,17 @@ impl PluginConf {
     pub(super) fn keeping(
         name: &str,
         hash: Fingerprint,
-        conf: &Arc<Value>,
+        (conf, packed): (&Value, &Packed),
         owner: &Owner,
         before: &[Arc<PluginConf>],
     ) -> Arc<PluginConf> {
         let old = before.iter().find(|old| *old.name == *name && old.hash == hash);
         match old {
-            Some(old) if Arc::ptr_eq(&old.conf, conf) || old.conf == *conf => Arc::clone(old),
+            Some(old) if old.conf == *packed => Arc::clone(old),
             _ => Arc::new(PluginConf {
                 name: Arc::from(name),
                 meta: Meta::of(conf),
-                conf: Arc::clone(conf),
+                conf: packed.clone(),
                 id: next_id(),
                 hash,
                 owner: owner.clone(),
@@ -121,24 +123,25 @@ mod tests {
         }}));
         assert!(meta.disable);
         assert_eq!(meta.priority, Some(-5));
-        assert_eq!(meta.filter, Some(json!([["a", "==", 1]])));
-        assert_eq!(meta.error_response, Some(json!({"m": 1})));
+        assert_eq!(meta.filter, Some(Box::new(json!([["a", "==", 1]]))));
+        assert_eq!(meta.error_response, Some(Box::new(json!({"m": 1}))));
         assert_eq!(meta.pre_function.as_deref(), Some("return function() end"));
         assert_eq!(Meta::of(&json!({})), Meta::default());
     }
 
     #[test]
     fn an_unchanged_configuration_keeps_its_identity() {
-        let conf = Arc::new(json!({"a": 1}));
         let owner = |version| Owner { key: "/apisix/routes/1".into(), version };
-        let first = PluginConf::keeping("p", 1, &conf, &owner(1), &[]);
+        let keeping = |name, conf: &Value, version, before: &[Arc<PluginConf>]| {
+            PluginConf::keeping(name, 1, (conf, &Packed::of(conf)), &owner(version), before)
+        };
+        let conf = json!({"a": 1});
+        let first = keeping("p", &conf, 1, &[]);
         let before = [Arc::clone(&first)];
-        let equal = Arc::new(json!({"a": 1}));
-        assert!(Arc::ptr_eq(&PluginConf::keeping("p", 1, &equal, &owner(2), &before), &first));
-        let other = Arc::new(json!({"a": 1, "default": 2}));
-        let changed = PluginConf::keeping("p", 1, &other, &owner(2), &before);
+        assert!(Arc::ptr_eq(&keeping("p", &json!({"a": 1}), 2, &before), &first));
+        let changed = keeping("p", &json!({"a": 1, "default": 2}), 2, &before);
         assert_eq!((first.owner.version, changed.owner.version), (1, 2));
         assert!(changed.id > first.id);
-        assert_ne!(PluginConf::keeping("q", 1, &conf, &owner(2), &before).id, first.id);
+        assert_ne!(keeping("q", &conf, 2, &before).id, first.id);
     }
 }

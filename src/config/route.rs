@@ -14,10 +14,6 @@ use super::{
 pub struct Route {
     /// Name, for logs and metrics.
     pub name: Option<Arc<str>>,
-    /// Description.
-    pub desc: Option<Box<str>>,
-    /// Labels as configured.
-    pub labels: Option<Value>,
     /// `uri` or `uris`.
     pub uris: Vec<Box<str>>,
     /// `host` or `hosts`, in lower case.
@@ -27,7 +23,7 @@ pub struct Route {
     /// `remote_addr` or `remote_addrs`: addresses and networks.
     pub remote_addrs: Vec<Box<str>>,
     /// The expression that must hold.
-    pub vars: Option<Value>,
+    pub vars: Option<Box<Value>>,
     /// Lua source of the function that must return true.
     pub filter_func: Option<Arc<str>>,
     /// Higher is tried first among equals.
@@ -62,13 +58,11 @@ impl Route {
         let id = |name: &str| value.get(name).and_then(id_text);
         Self {
             name: text("name").map(Arc::from),
-            desc: text("desc").map(Box::from),
-            labels: value.get("labels").cloned(),
             uris: texts(value, "uris", "uri"),
             hosts: texts(value, "hosts", "host"),
             methods: texts(value, "methods", "methods"),
             remote_addrs: texts(value, "remote_addrs", "remote_addr"),
-            vars: value.get("vars").filter(|vars| !vars.is_null()).cloned(),
+            vars: value.get("vars").filter(|vars| !vars.is_null()).cloned().map(Box::new),
             filter_func: text("filter_func").map(Arc::from),
             priority: value.get("priority").and_then(Value::as_i64).unwrap_or(0),
             enabled: value.get("status").and_then(Value::as_i64) != Some(0),

@@ -167,7 +167,7 @@ pub struct Node {
     /// Higher is used first; lower only when no higher one is left.
     pub priority: i32,
     /// Kept for plugins.
-    pub metadata: Option<Value>,
+    pub metadata: Option<Box<Value>>,
     /// The name that a plugin resolved to `host`.
     pub domain: Option<Box<str>>,
 }
@@ -213,9 +213,9 @@ pub struct Upstream {
     /// Own pool settings.
     pub keepalive_pool: Option<KeepalivePool>,
     /// Health checks as configured.
-    pub checks: Option<Value>,
+    pub checks: Option<Box<Value>>,
     /// Client certificate settings as configured.
-    pub tls: Option<Value>,
+    pub tls: Option<Box<Value>>,
     /// Service discovery: name of the service.
     pub service_name: Option<Box<str>>,
     /// Service discovery: which registry.
@@ -243,6 +243,7 @@ impl Upstream {
                 Scheme::parse(name).ok_or_else(|| format!("unknown upstream scheme {name}"))?
             }
         };
+        let boxed = |name: &str| value.get(name).cloned().map(Box::new);
         let seconds = |value: &Value| Duration::try_from_secs_f64(value.as_f64()?).ok();
         let retries = value.get("retries").and_then(Value::as_u64);
         Ok(Arc::new(Upstream {
@@ -270,8 +271,8 @@ impl Upstream {
             upstream_host: text("upstream_host").map(Box::from),
             scheme,
             keepalive_pool: value.get("keepalive_pool").map(pool),
-            checks: value.get("checks").cloned(),
-            tls: value.get("tls").cloned(),
+            checks: boxed("checks"),
+            tls: boxed("tls"),
             service_name: text("service_name").map(Box::from),
             discovery_type: text("discovery_type").map(Box::from),
             prepared: AtomicUsize::new(0),
@@ -325,7 +326,7 @@ fn read_node(node: &Value, scheme: Scheme) -> Result<Node, String> {
         port,
         weight: u32::try_from(weight).map_err(|_| format!("invalid weight {weight}"))?,
         priority: i32::try_from(priority).map_err(|_| format!("invalid priority {priority}"))?,
-        metadata: node.get("metadata").cloned(),
+        metadata: node.get("metadata").cloned().map(Box::new),
         domain: node.get("domain").and_then(Value::as_str).map(Box::from),
     })
 }

@@ -138,6 +138,8 @@ impl Control {
     pub(super) fn publish(&mut self, applied: Applied, started: Instant) {
         report(&applied);
         self.snapshot = Arc::new(applied.snapshot);
+        // Before the workers look for them.
+        self.common.health.follow(&self.snapshot, applied.touched.as_deref());
         self.vm.see(Arc::clone(&self.snapshot));
         let mode = start::mode(&self.local);
         let snapshot = Arc::clone(&self.snapshot);
@@ -171,8 +173,6 @@ impl Control {
 
     /// Lets all workers serve by `live`, which has the objects of `self.snapshot`.
     pub(super) fn swap(&mut self, live: Live) {
-        // Before the workers look for them.
-        self.common.health.follow(&self.snapshot);
         let old = std::mem::replace(&mut self.live, Arc::new(live));
         let (done, swapped) = mpsc::channel();
         self.order(|| Order::Live(Arc::clone(&self.live), done.clone()));

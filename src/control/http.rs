@@ -314,7 +314,7 @@ fn items<T>(collection: &Collection<T>) -> Value {
 fn item_value<T>(item: &Item<T>) -> Value {
     json!({
         "key": *item.key,
-        "value": *item.value,
+        "value": item.value.value(),
         "createdIndex": item.created_index,
         "modifiedIndex": item.modified_index,
     })

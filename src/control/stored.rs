@@ -16,7 +16,7 @@ use crate::{
     admin::open_stored,
     config::{
         Local, Snapshot,
-        check::{ObjectChange, apply_changes},
+        check::{self, Applied, ObjectChange, apply_changes},
         env,
         keyring::Keyring,
         local,
@@ -36,6 +36,9 @@ use crate::{
 /// How long the answer to a write waits until all workers serve by it. What takes longer is told
 /// as written, which it is.
 const EFFECT: Duration = Duration::from_secs(1);
+
+/// Objects that are values at one time when there are very many.
+const AT_ONCE: usize = 1024;
 
 /// How long a start waits for the first word of the store.
 const FIRST: Duration = Duration::from_secs(60);
@@ -313,9 +316,9 @@ impl Control {
 
     /// Everything anew. What is not different keeps its identity, as it does with single changes.
     fn take_all(&mut self, listing: Listing) {
-        let Listing { entries, revision } = listing;
-        let now = self.objects(entries.into_iter().map(Change::Put).collect());
-        if now.is_empty() && self.example.is_some() && !self.read_once {
+        let Listing { mut entries, revision } = listing;
+        entries.retain(|entry| of_kind(&entry.key).is_some());
+        if entries.is_empty() && self.example.is_some() && !self.read_once {
             // Until somebody writes something.
             self.reload_example();
             self.read_once = true;
@@ -323,15 +326,38 @@ impl Control {
         }
         self.example = None;
         let there: HashSet<(Kind, &str)> =
-            now.iter().map(|change| (change.kind, &*change.id)).collect();
-        let mut changes: Vec<ObjectChange> = ids(&self.snapshot)
+            entries.iter().filter_map(|entry| of_kind(&entry.key)).collect();
+        let gone: Vec<ObjectChange> = ids(&self.snapshot)
             .filter(|(kind, id)| !there.contains(&(*kind, &**id)))
             .map(|(kind, id)| ObjectChange { kind, id, now: None })
             .collect();
         drop(there);
-        changes.extend(now);
         self.board.set_objects_error(None);
-        self.lay(changes, revision);
+        // What others refer to comes before them, as in one document.
+        entries
+            .sort_by_key(|entry| of_kind(&entry.key).is_none_or(|(kind, _)| !check::first(kind)));
+        self.lay_some(gone, entries, revision);
+    }
+
+    /// Lays `gone` and then `entries` over what serves, and lets all of it serve at once. A few
+    /// at a time: as values 100,000 objects take half a gigabyte.
+    fn lay_some(&mut self, gone: Vec<ObjectChange>, entries: Vec<Entry>, revision: u64) {
+        let started = Instant::now();
+        let mut entries = entries.into_iter();
+        let mut all = self.checked(&self.snapshot, gone);
+        loop {
+            let some: Vec<Change> = entries.by_ref().take(AT_ONCE).map(Change::Put).collect();
+            if some.is_empty() {
+                break;
+            }
+            let next = self.checked(&all.snapshot, self.objects(some));
+            all.snapshot = next.snapshot;
+            all.notices.extend(next.notices);
+            if let (Some(all), Some(next)) = (&mut all.touched, next.touched) {
+                all.extend(next);
+            }
+        }
+        self.lay_checked(all, started, revision);
     }
 
     /// What takes the built-in example away, if it serves.
@@ -353,13 +379,19 @@ impl Control {
     }
 
     fn lay(&mut self, changes: Vec<ObjectChange>, revision: u64) {
-        if !changes.is_empty() {
-            let started = Instant::now();
-            let mut checker = Checker { vm: &self.vm, local: &self.local };
-            let applied = apply_changes(&self.snapshot, changes, &mut checker);
-            if !super::conf::same(&self.snapshot, &applied.snapshot) {
-                self.publish(applied, started);
-            }
+        let started = Instant::now();
+        let applied = self.checked(&self.snapshot, changes);
+        self.lay_checked(applied, started, revision);
+    }
+
+    fn checked(&self, before: &Snapshot, changes: Vec<ObjectChange>) -> Applied {
+        let mut checker = Checker { vm: &self.vm, local: &self.local };
+        apply_changes(before, changes, &mut checker)
+    }
+
+    fn lay_checked(&mut self, applied: Applied, started: Instant, revision: u64) {
+        if !super::conf::same(&self.snapshot, &applied.snapshot) {
+            self.publish(applied, started);
         }
         self.read_once = true;
         if let Some(stored) = &self.storage.stored {
@@ -394,12 +426,8 @@ fn ids(snapshot: &Snapshot) -> impl Iterator<Item = (Kind, String)> {
     served.chain(refused)
 }
 
-/// The change as one of an object; `None` if the key is of nothing that serves.
-fn object(change: Change, open: &dyn Fn(&str, &mut Value)) -> Option<ObjectChange> {
-    let (key, entry) = match &change {
-        Change::Put(entry) => (&entry.key, Some(entry)),
-        Change::Delete { key, .. } => (key, None),
-    };
+/// The kind and id of the object under a key; `None` if it is of nothing that serves.
+fn of_kind(key: &str) -> Option<(Kind, &str)> {
     let (plural, id) = key.split_once('/')?;
     let kind = Kind::from_plural(plural)?;
     let known = match kind {
@@ -410,9 +438,16 @@ fn object(change: Change, open: &dyn Fn(&str, &mut Value)) -> Option<ObjectChang
         // Below a service lie the costs of its GraphQL fields.
         _ => !id.contains('/'),
     };
-    if !known || id.is_empty() {
-        return None;
-    }
+    (known && !id.is_empty()).then_some((kind, id))
+}
+
+/// The change as one of an object; `None` if the key is of nothing that serves.
+fn object(change: Change, open: &dyn Fn(&str, &mut Value)) -> Option<ObjectChange> {
+    let (key, entry) = match &change {
+        Change::Put(entry) => (&entry.key, Some(entry)),
+        Change::Delete { key, .. } => (key, None),
+    };
+    let (kind, id) = of_kind(key)?;
     let now = entry.map(|entry| {
         let value = match entry.value.strip_prefix(UNREADABLE) {
             Some(why) => Err(format!("the stored value is no text: {why}")),

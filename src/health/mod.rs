@@ -44,9 +44,6 @@ use crate::{
     },
 };
 
-/// Kinds whose objects have upstreams.
-const KINDS: [Kind; 3] = [Kind::Routes, Kind::Services, Kind::Upstreams];
-
 /// What watches do besides watching.
 pub struct Options {
     /// False: nobody is watched (`apisix.disable_upstream_healthcheck`).
@@ -65,8 +62,6 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Inner {
-    /// Versions of [`KINDS`] that were followed last.
-    followed: Option<[u64; KINDS.len()]>,
     /// Of the snapshot, by key.
     watches: BTreeMap<Arc<str>, Arc<Watch>>,
     /// Of upstreams that plugins made, for as long as anybody has them.
@@ -95,38 +90,51 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches what `snapshot` wants watched, and nothing else of what it wanted before.
-    pub fn follow(&self, snapshot: &Snapshot) {
-        let versions = KINDS.map(|kind| snapshot.kind_version(kind));
-        let mut inner = self.inner();
-        if !self.options.enabled || inner.followed == Some(versions) {
+    /// Watches what `snapshot` wants watched, and nothing else of what it wanted before. If only
+    /// the objects `touched` differ from the snapshot before, no other is looked at.
+    pub fn follow(&self, snapshot: &Snapshot, touched: Option<&[(Kind, String)]>) {
+        if !self.options.enabled {
             return;
         }
-        inner.followed = Some(versions);
+        let mut inner = self.inner();
         // With the first snapshot, wanted or not: later the control thread is less urgent than
         // requests, and who it starts then would be as well.
         let _ = self.orders(&mut inner);
-        let mut before = std::mem::take(&mut inner.watches);
-        let mut now = BTreeMap::new();
-        let routes = snapshot.routes.iter();
-        let routes = routes.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
-        let services = snapshot.services.iter();
-        let services = services.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
-        let upstreams = snapshot.upstreams.iter().map(|item| (&item.key, &item.typed));
-        for (key, upstream) in routes.chain(services).chain(upstreams) {
-            if upstream.checks.is_none() {
-                continue;
+        match touched {
+            Some(touched) => {
+                let each = touched.iter().filter_map(|(kind, id)| one(snapshot, *kind, id));
+                for (key, upstream) in each {
+                    let old = inner.watches.remove(&key);
+                    self.watch_again(&mut inner, &key, upstream, old);
+                }
             }
-            let old = before.remove(key);
-            if let Some(watch) = self.watch(&mut inner, key, upstream, old) {
-                now.insert(Arc::clone(key), watch);
+            None => {
+                let mut before = std::mem::take(&mut inner.watches);
+                for (key, upstream) in upstreams(snapshot) {
+                    let old = before.remove(key);
+                    self.watch_again(&mut inner, key, Some(upstream), old);
+                }
+                before.values().for_each(stop);
             }
         }
-        for watch in before.values() {
-            // Workers may hold it for a moment yet.
-            watch.jobs.iter().for_each(|job| job.stop());
+    }
+
+    /// Watches `upstream` if it has checks; `old` is what was watched under its key.
+    fn watch_again(
+        &self,
+        inner: &mut Inner,
+        key: &Arc<str>,
+        upstream: Option<&Arc<Upstream>>,
+        old: Option<Arc<Watch>>,
+    ) {
+        match upstream.filter(|upstream| upstream.checks.is_some()) {
+            Some(upstream) => {
+                if let Some(watch) = self.watch(inner, key, upstream, old) {
+                    inner.watches.insert(Arc::clone(key), watch);
+                }
+            }
+            None => old.iter().for_each(stop),
         }
-        inner.watches = now;
     }
 
     /// The watch of an upstream of the snapshot. `None` without checks, and for a version that
@@ -313,6 +321,36 @@ impl Registry {
         };
         made.map_err(|error| error.to_string())
     }
+}
+
+/// All upstreams of `snapshot`, with their keys.
+fn upstreams(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<str>, &Arc<Upstream>)> {
+    let routes = snapshot.routes.iter();
+    let routes = routes.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+    let services = snapshot.services.iter();
+    let services = services.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+    let upstreams = snapshot.upstreams.iter().map(|item| (&item.key, &item.typed));
+    routes.chain(services).chain(upstreams)
+}
+
+/// The key of an object, and the upstream that it has or is now.
+fn one<'s>(
+    snapshot: &'s Snapshot,
+    kind: Kind,
+    id: &str,
+) -> Option<(Arc<str>, Option<&'s Arc<Upstream>>)> {
+    let upstream = match kind {
+        Kind::Routes => snapshot.routes.get(id).and_then(|item| item.typed.upstream.as_ref()),
+        Kind::Services => snapshot.services.get(id).and_then(|item| item.typed.upstream.as_ref()),
+        Kind::Upstreams => snapshot.upstreams.get(id).map(|item| &item.typed),
+        _ => return None,
+    };
+    Some((format!("/apisix/{}/{id}", kind.plural()).into(), upstream))
+}
+
+/// Ends the probes of a watch; workers may hold it for a moment yet.
+fn stop(watch: &Arc<Watch>) {
+    watch.jobs.iter().for_each(|job| job.stop());
 }
 
 /// A label's value as the text format has it.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::{Item, item::Collection},
+    config::{Item, item::Collection, packed::Packed},
     error::{Error, Kind as ErrorKind},
     shared::health::{Report, State},
     upstream::resolve,
@@ -36,7 +36,7 @@ fn snapshot(version: u64, upstreams: &[(&str, &Arc<Upstream>)]) -> Snapshot {
             created_index: 1,
             modified_index: version,
             hash: 0,
-            value: Arc::new(Value::Null),
+            value: Packed::of(&Value::Null),
             typed: Arc::clone(upstream),
         }));
     }
@@ -63,17 +63,17 @@ fn states(watch: &Watch) -> Vec<(u16, State)> {
 fn a_node_that_stays_keeps_its_state_and_others_begin_healthy() {
     let registry = registry();
     let first = quiet(&[1, 2], &Value::Null);
-    registry.follow(&snapshot(1, &[("a", &first)]));
+    registry.follow(&snapshot(1, &[("a", &first)]), None);
     let before = registry.of("/apisix/upstreams/a", &first).unwrap();
     before.force(before.find("127.0.0.1", 2, None).unwrap(), State::Unhealthy);
     let second = quiet(&[2, 3], &Value::Null);
-    registry.follow(&snapshot(2, &[("a", &second)]));
+    registry.follow(&snapshot(2, &[("a", &second)]), None);
     assert!(registry.of("/apisix/upstreams/a", &first).is_none(), "a version that is over");
     let after = registry.of("/apisix/upstreams/a", &second).unwrap();
     assert_eq!(states(&after), [(2, State::Unhealthy), (3, State::Healthy)]);
     assert!(!after.is_healthy(0) && after.is_healthy(1) && after.is_healthy(9));
     assert_eq!(after.turns(), 1);
-    registry.follow(&snapshot(3, &[]));
+    registry.follow(&snapshot(3, &[]), None);
     assert!(registry.all().is_empty() && registry.get("/apisix/upstreams/a").is_none());
 }
 
@@ -81,10 +81,10 @@ fn a_node_that_stays_keeps_its_state_and_others_begin_healthy() {
 fn what_did_not_change_is_the_same_watch() {
     let registry = registry();
     let (a, b) = (quiet(&[1], &Value::Null), quiet(&[2], &Value::Null));
-    registry.follow(&snapshot(1, &[("a", &a), ("b", &b)]));
+    registry.follow(&snapshot(1, &[("a", &a), ("b", &b)]), None);
     let before = registry.get("/apisix/upstreams/a").unwrap();
     let other = quiet(&[3], &Value::Null);
-    registry.follow(&snapshot(2, &[("a", &a), ("b", &other)]));
+    registry.follow(&snapshot(2, &[("a", &a), ("b", &other)]), None);
     assert!(Arc::ptr_eq(&before, &registry.get("/apisix/upstreams/a").unwrap()));
     let keys: Vec<_> = registry.all().iter().map(|watch| watch.key.to_string()).collect();
     assert_eq!(keys, ["/apisix/upstreams/a", "/apisix/upstreams/b"]);
@@ -94,13 +94,13 @@ fn what_did_not_change_is_the_same_watch() {
 fn upstreams_without_checks_and_a_registry_that_is_off_watch_nobody() {
     let plain = upstream(&json!({"nodes": [{"host": "127.0.0.1", "port": 1, "weight": 1}]}));
     let registry = registry();
-    registry.follow(&snapshot(1, &[("a", &plain)]));
+    registry.follow(&snapshot(1, &[("a", &plain)]), None);
     assert!(registry.of("/apisix/upstreams/a", &plain).is_none());
     assert!(registry.of_plugin("mine", &plain).is_none() && registry.all().is_empty());
     let names = Names::new(resolve::Options::default());
     let off = Registry::new(Options { enabled: false, roots: None, names });
     let checked = quiet(&[1], &Value::Null);
-    off.follow(&snapshot(1, &[("a", &checked)]));
+    off.follow(&snapshot(1, &[("a", &checked)]), None);
     assert!(off.all().is_empty() && off.of_plugin("mine", &checked).is_none());
 }
 

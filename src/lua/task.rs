@@ -113,7 +113,7 @@ fn no_waiting() -> Failure {
 fn failed(core: &Core, error: LuaError) -> Finish {
     let LuaError { message, traceback, .. } = error;
     clean::after_failure(core);
-    Finish::Failed(match core.watch().take_overrun() {
+    Finish::Failed(match core.watch().take_overrun((&message, &traceback)) {
         // Where it ran away, not where the last `pcall` on the way gave up.
         Some(first) => {
             Failure { message: first.message, traceback: first.traceback, overrun: true }
@@ -439,8 +439,8 @@ impl<'c> Group<'c> {
         if self.thread(id).is_none_or(|thread| thread.parent.is_none()) {
             return Step::End(failed(self.core, error));
         }
-        let LuaError { mut message, mut value, .. } = error;
-        if let Some(first) = self.core.watch().take_overrun() {
+        let LuaError { mut message, mut value, traceback } = error;
+        if let Some(first) = self.core.watch().take_overrun((&message, &traceback)) {
             value = Value::from(first.message.as_str());
             message = first.message;
         }

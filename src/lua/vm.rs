@@ -344,7 +344,7 @@ impl Vm {
             return Ok(());
         }
         let text = |error: mlua::Error| error.to_string();
-        let table = api::convert::to_lua(self.core.lua(), &conf.conf).map_err(text)?;
+        let table = api::convert::to_lua(self.core.lua(), &conf.conf.value()).map_err(text)?;
         let kept = self.core.keep(table).map_err(text)?;
         // Plugins attach compiled state to the table in check_schema, so it runs here too.
         // The conf was accepted once; what it says now is logged and fails no request.

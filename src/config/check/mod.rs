@@ -16,11 +16,12 @@ mod object;
 mod some;
 
 use object::Object;
-pub use some::{ObjectChange, apply_changes};
+pub use some::{ObjectChange, apply_changes, first};
 
 use super::{
     consumer,
     item::{Collection, Fingerprint, Item, fingerprint},
+    packed::Packed,
     plugin::{Kept, Owner, PluginConf},
     raw::{Kind, RawDocument, RawItem},
     resource_schema,
@@ -103,6 +104,9 @@ pub trait PluginChecker {
     }
 }
 
+/// Equal configurations that are remembered during one check.
+const MEMO_MAX: usize = 4096;
+
 /// Whether objects that did not change are checked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recheck {
@@ -180,7 +184,7 @@ struct Run<'c> {
     recheck: Recheck,
     revision: u64,
     /// Equal configurations of one plugin are checked once and share their result.
-    memo: HashMap<(String, SchemaType, Fingerprint), (Verdict, Arc<Value>)>,
+    memo: HashMap<(String, SchemaType, Fingerprint), (Verdict, Packed)>,
     refusals: Vec<Refusal>,
     notices: Vec<Notice>,
 }
@@ -249,7 +253,7 @@ impl Run<'_> {
         if let Some(before) = before
             && before.hash == hash
             && modified_index.is_none_or(|index| index == before.modified_index)
-            && *before.value == value
+            && before.value.is(&value)
         {
             return Ok(Arc::clone(before));
         }
@@ -260,7 +264,7 @@ impl Run<'_> {
             created_index: created_index.unwrap_or(created),
             modified_index: owner.version,
             hash,
-            value: Arc::new(value),
+            value: Packed::of(&value),
             typed,
         }))
     }
@@ -274,11 +278,11 @@ impl Run<'_> {
         before: &[Arc<PluginConf>],
     ) -> Result<Vec<Arc<PluginConf>>, String> {
         if kind == Kind::PluginMetadata {
-            let (verdict, conf) = self.verdict(id, SchemaType::Metadata, value.clone());
+            let (verdict, conf, _) = self.verdict(id, SchemaType::Metadata, value.clone());
             if let Verdict::Refused(err) = verdict {
                 return Err(format!("failed to check the configuration of plugin {id} err: {err}"));
             }
-            *value = (*conf).clone();
+            *value = conf;
             return Ok(Vec::new());
         }
         // Layer-4 plugins share names with others but not schemas.
@@ -298,9 +302,9 @@ impl Run<'_> {
                 other => return Err(format!("invalid plugin conf {other} for plugin [{name}]")),
             }
             let hash = fingerprint(conf);
-            let (verdict, checked) = self.verdict(name, schema_type, std::mem::take(conf));
-            *conf = (*checked).clone();
-            let keep = PluginConf::keeping(name, hash, &checked, owner, before);
+            let (verdict, checked, packed) = self.verdict(name, schema_type, std::mem::take(conf));
+            let keep = PluginConf::keeping(name, hash, (&checked, &packed), owner, before);
+            *conf = checked;
             match verdict {
                 Verdict::Ok => {}
                 Verdict::Refused(err) => {
@@ -330,15 +334,19 @@ impl Run<'_> {
         name: &str,
         schema_type: SchemaType,
         mut conf: Value,
-    ) -> (Verdict, Arc<Value>) {
+    ) -> (Verdict, Value, Packed) {
         let key = (name.to_owned(), schema_type, fingerprint(&conf));
-        if let Some((verdict, conf)) = self.memo.get(&key) {
-            return (verdict.clone(), Arc::clone(conf));
+        if let Some((verdict, packed)) = self.memo.get(&key) {
+            return (verdict.clone(), packed.value(), packed.clone());
         }
         let verdict = self.checker.check(name, schema_type, &mut conf);
-        let conf = Arc::new(conf);
-        self.memo.insert(key, (verdict.clone(), Arc::clone(&conf)));
-        (verdict, conf)
+        let packed = Packed::of(&conf);
+        if self.memo.len() >= MEMO_MAX {
+            // Where each differs from all others there is nothing to share.
+            self.memo.clear();
+        }
+        self.memo.insert(key, (verdict.clone(), packed.clone()));
+        (verdict, conf, packed)
     }
 
     fn check_meta(&mut self, plugin: &PluginConf) -> Result<(), String> {

@@ -21,6 +21,12 @@ pub struct ObjectChange {
     pub now: Option<RawItem>,
 }
 
+/// Whether checks of other kinds depend on objects of this one, so that it comes before them.
+#[must_use]
+pub fn first(kind: Kind) -> bool {
+    matches!(kind, Kind::PluginMetadata | Kind::Protos)
+}
+
 /// Lays `changes` over `prev`, in their order. All else stays as it is.
 pub fn apply_changes(
     prev: &Snapshot,
@@ -30,8 +36,7 @@ pub fn apply_changes(
     let mut run = Run::new(prev, checker, Recheck::Changed);
     let mut next = prev.clone();
     let touched = changes.iter().map(|change| (change.kind, change.id.clone())).collect();
-    // As with a whole document: what checks depend on comes before them.
-    let first = |kind| matches!(kind, Kind::PluginMetadata | Kind::Protos);
+    // As with a whole document.
     changes.sort_by_key(|change| !first(change.kind));
     let mut refused: Vec<Refusal> = prev.refusals.to_vec();
     let mut changes = changes.into_iter().peekable();

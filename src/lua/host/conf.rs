@@ -15,7 +15,10 @@ use mlua::{Lua, Table, Value};
 
 use super::{NONE, ONE, push_failure};
 use crate::{
-    config::{Item, Snapshot, item::Collection, raw::Kind, runs::Matched, upstream::Upstream},
+    config::{
+        Item, Snapshot, item::Collection, packed::Packed, raw::Kind, runs::Matched,
+        upstream::Upstream,
+    },
     lua::{
         api::convert,
         core::Core,
@@ -142,7 +145,7 @@ struct Plain {
     key: Arc<str>,
     created: u64,
     modified: u64,
-    value: Arc<serde_json::Value>,
+    value: Packed,
 }
 
 fn plain(snapshot: &Snapshot, kind: Kind, id: &str) -> Option<Plain> {
@@ -153,7 +156,7 @@ fn plain(snapshot: &Snapshot, kind: Kind, id: &str) -> Option<Plain> {
             key: Arc::clone(&item.key),
             created: item.created_index,
             modified: item.modified_index,
-            value: Arc::clone(&item.value),
+            value: item.value.clone(),
         })
     }
     match kind {
@@ -194,7 +197,7 @@ fn item(core: &Rc<Core>, kind: Kind, id: &str) -> mlua::Result<Value> {
         table.set("createdIndex", plain.created as f64)?;
         table.set("modifiedIndex", plain.modified as f64)?;
     }
-    let value = convert::to_lua(lua, &plain.value)?;
+    let value = convert::to_lua(lua, &plain.value.value())?;
     if let Value::Table(value) = &value
         && value.get::<Value>("id")?.is_nil()
     {

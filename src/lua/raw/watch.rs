@@ -129,13 +129,18 @@ impl Watch {
         Running { watch: self, outer, nested }
     }
 
-    /// How the watchdog ended the last resume, if it did; asking resets it.
-    pub(crate) fn take_overrun(&self) -> Option<Overrun> {
+    /// How the watchdog ended the last resume, if it did; asking resets it. `own` is the message
+    /// and the traceback that the resume ended with.
+    pub(crate) fn take_overrun(&self, own: (&str, &str)) -> Option<Overrun> {
         if !self.overran.take() {
             return None;
         }
         let nothing = Overrun { message: String::new(), traceback: String::new() };
         let mut overrun = FIRST.replace((0, nothing)).1;
+        if overrun.message.is_empty() {
+            // It failed by itself when its time was over, before it was told.
+            overrun = Overrun { message: own.0.to_owned(), traceback: own.1.to_owned() };
+        }
         let (ran, budget) = (self.shared.ran_ms.load(Ordering::Relaxed), self.budget.as_millis());
         if Duration::from_millis(ran) > self.budget + LATE {
             overrun.message.push_str(&format!(
