@@ -38,7 +38,7 @@ store.extend(schema)
 
 local _M = {
     version = 0.1,
-    priority = 2410,
+    priority = 2409,
     type = "auth",
     name = NAME,
     schema = schema,

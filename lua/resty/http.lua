@@ -294,8 +294,8 @@ local function choose_reader(self, response, method)
 end
 
 
-local function read_body(response)
-    return body_readers.read_all(response.body_reader)
+local function read_body(response, bytes_max)
+    return body_readers.read_all(response.body_reader, bytes_max)
 end
 
 
@@ -357,7 +357,8 @@ end
 --- Connects, asks, reads everything and puts the connection away.
 -- @tparam string uri
 -- @tparam[opt] table params of `connect` and `request`; `keepalive` (true),
---   `keepalive_timeout` (ms), `keepalive_pool`
+--   `keepalive_timeout` (ms), `keepalive_pool`; moongate's own `body_bytes_max`, beyond which
+--   a response is an error
 -- @treturn table|nil `status`, `reason`, `headers`, `has_body`, `body`
 -- @treturn nil|string error
 function _M:request_uri(uri, params)
@@ -383,7 +384,7 @@ function _M:request_uri(uri, params)
         return nil, err
     end
     local body
-    body, err = response:read_body()
+    body, err = response:read_body(params.body_bytes_max)
     if not body then
         self:close()
         return nil, err

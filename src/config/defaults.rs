@@ -170,8 +170,10 @@ plugins:
   - hmac-auth
   - basic-auth
   - key-auth
+  - acl
   - anti-replay
   - consumer-restriction
+  - forward-auth
   - proxy-rewrite
   - limit-conn
   - limit-count

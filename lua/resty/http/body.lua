@@ -137,10 +137,12 @@ end
 
 
 --- Everything that a reader has.
+-- @tparam function reader
+-- @tparam[opt] number bytes_max a longer body is an error
 -- @treturn string|nil
 -- @treturn nil|string error
-function _M.read_all(reader)
-    local chunks = {}
+function _M.read_all(reader, bytes_max)
+    local chunks, bytes = {}, 0
     while true do
         local chunk, err = reader(CHUNK_BYTES)
         if err then
@@ -148,6 +150,10 @@ function _M.read_all(reader)
         end
         if not chunk then
             return concat(chunks)
+        end
+        bytes = bytes + #chunk
+        if bytes_max and bytes > bytes_max then
+            return nil, "response body is longer than " .. bytes_max .. " bytes"
         end
         chunks[#chunks + 1] = chunk
     end
