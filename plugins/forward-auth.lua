@@ -12,11 +12,11 @@
 local core = require("apisix.core")
 local http = require("resty.http")
 
+local find = string.find
 local ipairs = ipairs
 local lower = string.lower
 local pairs = pairs
 local resolve_var = core.utils.resolve_var
-local safe = core.utils.escape_uri_control_chars
 local tostring = tostring
 
 local NAME = "forward-auth"
@@ -112,8 +112,6 @@ local function put(headers, taken, name, value)
 end
 
 
--- Variables, the path among them, hold what the client sent, decoded: a line break there must
--- neither become a header nor keep the service from being asked.
 local function put_extra(conf, ctx, headers, taken)
     for name, text in pairs(conf.extra_headers) do
         local value, err = resolve_var(tostring(text), ctx.var)
@@ -123,9 +121,23 @@ local function put_extra(conf, ctx, headers, taken)
         else
             local key = lower(name)
             headers[taken[key] or name], taken[key] = nil, nil
-            put(headers, taken, name, safe(value))
+            put(headers, taken, name, value)
         end
     end
+end
+
+
+-- Variables, the path among them, hold what the client sent, decoded: a line break there would
+-- make a header. It is the client's fault, so no degradation lets it pass.
+local function has_line_breaks(headers)
+    for name, value in pairs(headers) do
+        if find(value, "[%z\r\n]") then
+            core.log.warn("failed to process forward auth, err: invalid characters found in ",
+                          "header value, ", name)
+            return true
+        end
+    end
+    return false
 end
 
 
@@ -134,7 +146,7 @@ local function headers_for_service(conf, ctx)
     put(headers, taken, "X-Forwarded-Proto", core.request.get_scheme(ctx))
     put(headers, taken, "X-Forwarded-Method", core.request.get_method())
     put(headers, taken, "X-Forwarded-Host", core.request.get_host(ctx))
-    put(headers, taken, "X-Forwarded-Uri", safe(ctx.var.request_uri))
+    put(headers, taken, "X-Forwarded-Uri", ctx.var.request_uri)
     put(headers, taken, "X-Forwarded-For", core.request.get_remote_client_ip(ctx))
     if conf.request_method == "POST" then
         put(headers, taken, "Content-Encoding", core.request.header(ctx, "Content-Encoding"))
@@ -191,8 +203,12 @@ function _M.access(conf, ctx)
         end
     end
 
+    local headers = headers_for_service(conf, ctx)
+    if has_line_breaks(headers) then
+        return conf.status_on_error
+    end
     local answer
-    answer, err = ask(conf, headers_for_service(conf, ctx), body)
+    answer, err = ask(conf, headers, body)
     if not answer then
         if conf.allow_degradation then
             return

@@ -28,6 +28,7 @@ use t::lib::Gateway;
 use t::lib::Process;
 use t::lib::Redis;
 use t::lib::Request;
+use t::lib::Slapd;
 use t::lib::Upstream;
 
 our @EXPORT = qw(
@@ -187,6 +188,7 @@ sub default_log_checks {
 sub prepare {
     my ($block) = @_;
     t::lib::Redis::ensure("$ROOT/redis", scalar $block->redis) if defined $block->redis;
+    t::lib::Slapd::ensure("$ROOT/slapd", scalar $block->slapd) if defined $block->slapd;
     my @objects = map { with_env(scalar $_) } grep { defined }
         scalar $block->apisix_yaml, scalar $block->apisix_json;
     $Upstream->ensure(

@@ -318,21 +318,23 @@ mine
 
 
 
-=== TEST 16: a line break in a variable makes no header
+=== TEST 16: a line break in a variable makes no header, and is no way past the service
 --- conf
 forward-auth:
   uri: http://127.0.0.1:1980/auth
   allow_degradation: true
   extra_headers:
-    X-Path: "$uri"
---- request
-GET /hello%0d%0aAuthorization:%20good
---- error_code: 403
+    X-Name: "$arg_name"
+--- pipelined_requests eval
+["GET /hello?name=ann%0d%0aAuthorization:%20good", "GET /hello%0aAuthorization:%20good?name=ann",
+ "GET /hello?name=ann%00"]
+--- error_code eval
+[403, 403, 403]
 --- error_log
-|x-forwarded-uri=/hello%0D%0AAuthorization: good|x-path=/hello%0D%0AAuthorization: good|
+failed to process forward auth, err: invalid characters found in header value, X-Name
+failed to process forward auth, err: invalid characters found in header value, X-Forwarded-Uri
 --- no_error_log
-authorization=good
-failed to process
+asked:
 
 
 
