@@ -13,8 +13,8 @@ local gmatch = string.gmatch
 local gsub = string.gsub
 local inflate = host.deflate.inflate_deflate
 local ipairs = ipairs
-local lower = string.lower
 local match = string.match
+local own_address = require("moongate.forwarded").own_address
 local saml = host.saml
 local sign = host.pkey.sign
 local sub = string.sub
@@ -233,44 +233,13 @@ local function from_form(public, kinds)
 end
 
 
-local function first(value)
-    return type(value) == "table" and value[1] or value
-end
-
-
--- A parameter of the first element of `Forwarded`.
-local function forwarded(headers, name)
-    local line = first(headers["Forwarded"])
-    for pair in (line and match(line, "^[^,]*") or ""):gmatch("[^;]+") do
-        local key, value = match(pair, "^%s*([^=%s]+)%s*=%s*(.-)%s*$")
-        if key and lower(key) == name then
-            return match(value, '^"(.*)"$') or value
-        end
-    end
-end
-
-
-local function forwarded_field(headers, name)
-    local value = first(headers[name])
-    return value and match(value, "^%s*([^,%s]+)")
-end
-
-
 --- A path of ours as the browser sees it.
 -- @treturn string|nil nil if nobody says our name
 function _M.absolute(path)
     if sub(path, 1, 1) ~= "/" then
         return path
     end
-    local headers = ngx.req.get_headers()
-    local scheme = forwarded(headers, "proto") or forwarded_field(headers, "X-Forwarded-Proto")
-        or ngx.var.scheme
-    local asked = ngx.var.http_host
-    local name = forwarded(headers, "host") or forwarded_field(headers, "X-Forwarded-Host")
-    -- The gateway itself forwards the name of the host without its port.
-    if not name or (asked and name == match(asked, "^(.-):%d+$")) then
-        name = asked
-    end
+    local scheme, name = own_address()
     return name and scheme .. "://" .. name .. path
 end
 

@@ -32,9 +32,16 @@ local PUBLIC = {
     RS256 = { md = "sha256" }, RS384 = { md = "sha384" }, RS512 = { md = "sha512" },
     PS256 = { md = "sha256", padding = 6 }, PS384 = { md = "sha384", padding = 6 },
     PS512 = { md = "sha512", padding = 6 },
-    ES256 = { md = "sha256", raw = true }, ES384 = { md = "sha384", raw = true },
-    ES512 = { md = "sha512", raw = true }, EdDSA = {},
+    ES256 = { md = "sha256", raw = true, kind = "ec" },
+    ES384 = { md = "sha384", raw = true, kind = "ec" },
+    ES512 = { md = "sha512", raw = true, kind = "ec" }, EdDSA = { kind = "ed25519" },
 }
+for _, name in ipairs({ "RS256", "RS384", "RS512", "PS256", "PS384", "PS512" }) do
+    PUBLIC[name].kind = "rsa"
+end
+
+-- What is no curve.
+local KINDS = { rsa = "rsa", ed25519 = "ed25519" }
 
 local LEGACY = { lifetime_grace_period = true, require_nbf_claim = true, require_exp_claim = true,
                  valid_issuers = true }
@@ -321,6 +328,11 @@ local function check_public(self, token, secret, how)
     local key = type(pem) == "string" and pkey.new(pem)
     if not key then
         token.reason = "Decode secret is not a valid cert/public key"
+        return
+    end
+    local kind = KINDS[key.key.kind] or "ec"
+    if kind ~= how.kind then
+        token.reason = "Verification failed for alg " .. tostring(header.alg)
         return
     end
     local signature = b64_decode(token.signature)

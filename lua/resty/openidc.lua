@@ -1,30 +1,25 @@
 --- `resty.openidc`: OpenID Connect for the one that relies on a provider, and OAuth 2.0 for
 -- the one that guards a resource.
 -- @module resty.openidc
+local authorize = require("resty.openidc.authorize")
 local bearer = require("resty.openidc.bearer")
-local host = require("moongate.host")
 local provider = require("resty.openidc.provider")
 local session_module = require("resty.session")
 local tokens = require("resty.openidc.tokens")
 local unsupported = require("moongate.unsupported")
 
-local b64url = host.crypto.base64url_encode
-local digest = host.crypto.digest
+local gsub = string.gsub
+local hook = authorize.hook
 local match = string.match
 local next = next
 local pairs = pairs
-local random_bytes = host.crypto.random_bytes
 local time = ngx.time
 local tonumber = tonumber
-local to_hex = require("resty.string").to_hex
 local tostring = tostring
 local type = type
 
-local SCOPE = "openid email profile"
+local SCOPE = authorize.SCOPE
 local STATE_MISMATCH = "state from argument does not match state restored from session"
-
--- Each costs bytes of the cookie.
-local FLOWS_MAX = 5
 
 local _M = {
     _VERSION = "1.9.0",
@@ -68,68 +63,6 @@ local function session_of(session)
 end
 
 
-local function hook(opts, name, ...)
-    local func = opts.lifecycle and opts.lifecycle[name]
-    local err = func and func(...)
-    return err or nil
-end
-
-
--- A client may be on its way to the provider several times at once; the oldest goes.
-local function remember_flow(session, state, flow)
-    local flows, kept, oldest = session:get("authorization_states") or {}, 0, nil
-    for name, known in pairs(flows) do
-        kept = kept + 1
-        if not oldest or known.at < flows[oldest].at then
-            oldest = name
-        end
-    end
-    if kept >= FLOWS_MAX then
-        flows[oldest] = nil
-    end
-    flows[state] = flow
-    session:set("authorization_states", flows)
-end
-
-
--- Sends the client to the provider, to come back with a code.
-local function authorize(opts, session, discovery, target)
-    local state, nonce = to_hex(random_bytes(16)), nil
-    if opts.use_nonce ~= false then
-        nonce = to_hex(random_bytes(16))
-    end
-    local verifier = opts.use_pkce and b64url(random_bytes(32)) or nil
-    local params = {
-        client_id = opts.client_id, response_type = "code", scope = opts.scope or SCOPE,
-        redirect_uri = provider.redirect_uri(opts), state = state, nonce = nonce,
-        prompt = opts.prompt, display = opts.display, response_mode = opts.response_mode,
-    }
-    if verifier then
-        params.code_challenge_method = "S256"
-        params.code_challenge = b64url(digest("sha256", verifier))
-    end
-    for name, value in pairs(opts.authorization_params or {}) do
-        params[name] = value
-    end
-    remember_flow(session, state, { original_url = target, nonce = nonce, at = time(),
-                                    code_verifier = verifier })
-    session:set("original_url", target)
-    session:set("state", state)
-    session:set("last_authenticated", time())
-    local err = hook(opts, "on_created", session, params)
-    if err then
-        return nil, err
-    end
-    local ok
-    ok, err = session:save()
-    if not ok then
-        return nil, "unable to save session: " .. tostring(err)
-    end
-    ngx.header["Cache-Control"] = "no-cache, no-store, max-age=0"
-    return ngx.redirect(provider.with_args(discovery.authorization_endpoint, params))
-end
-
-
 local function store_tokens(opts, session, answer)
     if not contents(opts, "access_token") then
         return
@@ -144,9 +77,35 @@ local function store_tokens(opts, session, answer)
 end
 
 
+-- Tokens, of which a provider that is not well might say anything.
+local function ask_for_tokens(opts, discovery, fields)
+    local answer, err = provider.ask(opts, discovery.token_endpoint, fields,
+                                     provider.auth_method(opts, discovery), "token")
+    if not answer then
+        return nil, err
+    elseif type(answer.access_token) ~= "string" then
+        return nil, "token endpoint returned no access_token"
+    elseif fields.code and type(answer.id_token) ~= "string" then
+        return nil, "token endpoint returned no id_token"
+    elseif opts.use_dpop and tostring(answer.token_type):lower() ~= "dpop" then
+        return nil, "token endpoint returned a token that is not bound to the DPoP key"
+    end
+    return answer
+end
+
+
+local function arguments()
+    if ngx.req.get_method() == "POST" then
+        ngx.req.read_body()
+        return ngx.req.get_post_args()
+    end
+    return ngx.req.get_uri_args()
+end
+
+
 -- What the client came back with becomes a session.
-local function come_back(opts, session, discovery, args)
-    local flows = session:get("authorization_states") or {}
+local function come_back(opts, session, discovery)
+    local args, flows = arguments(), session:get("authorization_states") or {}
     if not args.code or not args.state then
         return nil, "unhandled request to the redirect_uri: " .. ngx.var.request_uri,
                session:get("original_url")
@@ -158,11 +117,11 @@ local function come_back(opts, session, discovery, args)
         return nil, STATE_MISMATCH, session:get("original_url")
     end
     local target = flow.original_url
-    local answer, err = provider.ask(opts, discovery.token_endpoint, {
+    local answer, err = ask_for_tokens(opts, discovery, {
         grant_type = "authorization_code", code = args.code,
         redirect_uri = provider.redirect_uri(opts),
         code_verifier = flow.code_verifier,
-    }, provider.auth_method(opts, discovery), "token")
+    })
     if not answer then
         return nil, err, target
     end
@@ -206,10 +165,10 @@ end
 
 
 local function refresh_token(opts, session, discovery)
-    local answer, err = provider.ask(opts, discovery.token_endpoint, {
+    local answer, err = ask_for_tokens(opts, discovery, {
         grant_type = "refresh_token", refresh_token = session:get("refresh_token"),
         scope = opts.scope or SCOPE,
-    }, provider.auth_method(opts, discovery), "token")
+    })
     if not answer then
         return nil, err
     end
@@ -235,8 +194,8 @@ local function refresh_token(opts, session, discovery)
 end
 
 
--- An access token that is over is renewed if it can be.
-local function is_alive(opts, session, discovery)
+-- An access token that is over is renewed if it can be. Only then the provider is needed.
+local function is_alive(opts, session)
     local over = session:get("access_token_expiration")
     if not over or over > time() or opts.renew_access_token_on_expiry == false then
         return true
@@ -244,7 +203,11 @@ local function is_alive(opts, session, discovery)
     if not session:get("refresh_token") then
         return true
     end
-    local ok, err = refresh_token(opts, session, discovery)
+    local discovery, err = provider.discover(opts)
+    local ok = discovery ~= nil
+    if discovery then
+        ok, err = refresh_token(opts, session, discovery)
+    end
     if not ok then
         ngx.log(ngx.WARN, "lost access token: ", tostring(err))
     end
@@ -317,15 +280,6 @@ local function result_of(session)
 end
 
 
-local function arguments()
-    if ngx.req.get_method() == "POST" then
-        ngx.req.read_body()
-        return ngx.req.get_post_args()
-    end
-    return ngx.req.get_uri_args()
-end
-
-
 --- Lets a request pass only with a session; the client is sent to the provider for one.
 -- @tparam table opts
 -- @tparam[opt] string target where the client wanted to go
@@ -337,35 +291,34 @@ end
 -- @treturn table session
 function _M.authenticate(opts, target, unauth_action, session)
     session = session_of(session)
-    target = target or ngx.var.request_uri
+    -- To a browser, two slashes begin another host.
+    target = target or gsub(ngx.var.request_uri, "^[/\\]+", "/")
     local path = match(target, "^[^?]*")
+    local step = path == provider.path_of(provider.redirect_uri(opts)) and come_back
+                 or path == (opts.logout_path or "/logout") and logout
+    local silent
+    if not step then
+        local interval = opts.refresh_session_interval
+        local authenticated = session:get("authenticated") and not opts.force_reauthorize
+        silent = authenticated and interval
+                 and (session:get("last_authenticated") or 0) + interval < time()
+        if authenticated and not silent and is_alive(opts, session) then
+            return result_of(session), nil, target, session
+        elseif unauth_action == "pass" or unauth_action == "deny" then
+            return nil, "unauthorized request", target, session
+        elseif type(unauth_action) == "function" then
+            unauth_action(session)
+        end
+    end
+
     local discovery, err = provider.discover(opts)
     if not discovery then
         return nil, err, target, session
-    end
-    if path == provider.path_of(provider.redirect_uri(opts)) then
-        local result, problem, back = come_back(opts, session, discovery, arguments())
+    elseif step then
+        local result, problem, back = step(opts, session, discovery)
         return result, problem, back or target, session
     end
-    if path == (opts.logout_path or "/logout") then
-        local result, problem = logout(opts, session, discovery)
-        return result, problem, target, session
-    end
-
-    local interval = opts.refresh_session_interval
-    local stale = interval and (session:get("last_authenticated") or 0) + interval < time()
-    if session:get("authenticated") and not opts.force_reauthorize and not stale
-       and is_alive(opts, session, discovery) then
-        return result_of(session), nil, target, session
-    end
-    if unauth_action == "pass" then
-        return nil, "unauthorized request", target, session
-    elseif unauth_action == "deny" then
-        return nil, "unauthorized request", target, session
-    elseif type(unauth_action) == "function" then
-        unauth_action(session)
-    end
-    local result, problem = authorize(opts, session, discovery, target)
+    local result, problem = authorize.go(opts, session, discovery, target, silent and "none")
     return result, problem, target, session
 end
 
@@ -388,7 +341,7 @@ function _M.access_token(opts, session)
     if not token or not discovery then
         return nil, err, session
     end
-    is_alive(opts, session, discovery)
+    is_alive(opts, session)
     return session:get("access_token"), nil, session
 end
 

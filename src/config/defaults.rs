@@ -166,6 +166,7 @@ plugins:
   - referer-restriction
   - uri-blocker
   - request-validation
+  - openid-connect
   - ldap-auth
   - anti-tamper
   - hmac-auth

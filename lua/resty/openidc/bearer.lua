@@ -1,20 +1,28 @@
 --- Tokens that a request brings along, for `resty.openidc`.
 -- @module resty.openidc.bearer
 local cjson = require("cjson.safe")
+local host = require("moongate.host")
 local provider = require("resty.openidc.provider")
 local tokens = require("resty.openidc.tokens")
 
+local digest = host.crypto.digest
 local match = string.match
 local min = math.min
 local pairs = pairs
 local time = ngx.time
+local to_hex = require("resty.string").to_hex
 local tonumber = tonumber
+local tostring = tostring
 local type = type
 
 local _M = {}
 
 
+-- Who has read the token already says which it is: `opts.bearer_token`, moongate's own.
 local function bearer(opts)
+    if opts.bearer_token then
+        return opts.bearer_token
+    end
     local name = opts.auth_accept_token_as_header_name or "Authorization"
     local as = opts.auth_accept_token_as
     if as and as:find("^cookie") then
@@ -37,6 +45,12 @@ local function bearer(opts)
 end
 
 
+local function cache_key(opts, one, two, token)
+    return (opts.cache_segment or "") .. "|" .. to_hex(digest("sha256", (one or "") .. "|"
+           .. (two or "") .. "|" .. token))
+end
+
+
 --- Asks the provider whether the request's token is good.
 -- @treturn table|nil what it says
 -- @treturn nil|string error
@@ -44,11 +58,6 @@ function _M.introspect(opts)
     local token, err = bearer(opts)
     if not token then
         return nil, err
-    end
-    local key = (opts.cache_segment or "") .. token
-    local text = not opts.introspection_cache_ignore and provider.cache_get("introspection", key)
-    if text then
-        return cjson.decode(text)
     end
     local endpoint = opts.introspection_endpoint
     if not endpoint then
@@ -58,6 +67,12 @@ function _M.introspect(opts)
         if not endpoint then
             return nil, err or "no introspection endpoint supplied"
         end
+    end
+    -- What one provider says of a token is nothing to who asks another.
+    local key = cache_key(opts, endpoint, opts.client_id, token)
+    local text = not opts.introspection_cache_ignore and provider.cache_get("introspection", key)
+    if text then
+        return cjson.decode(text)
     end
     local fields = { [opts.introspection_token_param_name or "token"] = token }
     for name, value in pairs(opts.introspection_params or {}) do
@@ -83,6 +98,17 @@ function _M.introspect(opts)
 end
 
 
+-- By what a token is checked: a good one of another provider, or for other issuers, is not good.
+local function verification_key(opts, access_token, spec)
+    local known, by = opts.discovery, opts.public_key
+    if not by and type(known) == "table" then
+        by = tostring(known.issuer) .. "|" .. tostring(known.jwks_uri)
+    end
+    local issuers = type(spec) == "table" and cjson.encode(spec.valid_issuers) or nil
+    return cache_key(opts, by or known, issuers, access_token)
+end
+
+
 --- Checks a signed access token.
 -- @tparam string access_token
 -- @tparam table opts
@@ -90,9 +116,9 @@ end
 -- @treturn table|nil its claims
 -- @treturn nil|string error
 function _M.jwt_verify(access_token, opts, ...)
-    local key = (opts.cache_segment or "") .. access_token
-    local text = not opts.jwt_verification_cache_ignore
-                 and provider.cache_get("jwt_verification", key)
+    local key = ngx.shared.jwt_verification and not opts.jwt_verification_cache_ignore
+                and verification_key(opts, access_token, (...))
+    local text = key and provider.cache_get("jwt_verification", key)
     local claims = text and cjson.decode(text)
     if not claims then
         local token, err = tokens.verify(opts, access_token, ...)
@@ -100,7 +126,7 @@ function _M.jwt_verify(access_token, opts, ...)
             return nil, err
         end
         claims = token.payload
-        if not opts.jwt_verification_cache_ignore then
+        if key then
             local seconds = type(claims.exp) == "number" and claims.exp - time() or 120
             provider.cache_set("jwt_verification", key, cjson.encode(claims), seconds)
         end
@@ -108,6 +134,8 @@ function _M.jwt_verify(access_token, opts, ...)
     local slack = opts.iat_slack or 120
     if type(claims.exp) == "number" and claims.exp + slack < time() then
         return nil, "token expired"
+    elseif type(claims.nbf) == "number" and claims.nbf - slack > time() then
+        return nil, "token not yet valid"
     end
     return claims
 end

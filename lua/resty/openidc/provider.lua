@@ -1,6 +1,9 @@
 --- What `resty.openidc` asks of a provider: its description, its keys, its endpoints.
 -- @module resty.openidc.provider
 local cjson = require("cjson.safe")
+local dpop = require("resty.openidc.dpop")
+local forwarded = require("moongate.forwarded")
+local host = require("moongate.host")
 local http = require("resty.http")
 local jwt = require("resty.jwt")
 
@@ -12,13 +15,20 @@ local ipairs = ipairs
 local match = string.match
 local pairs = pairs
 local pcall = pcall
+local random_bytes = host.crypto.random_bytes
 local sub = string.sub
 local time = ngx.time
+local to_hex = require("resty.string").to_hex
 local tostring = tostring
 local type = type
 
 local DAY = 86400
 local ASSERTION_SECONDS = 60
+
+-- A provider that is broken must not fill the memory with its answer, nor the log.
+local ANSWER_BYTES_MAX = 1024 * 1024
+local TOLD_BYTES_MAX = 512
+
 local ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 local _M = {}
@@ -48,10 +58,12 @@ local function request(opts, uri, params)
         client:set_timeout(timeout)
     end
     if opts.proxy_opts and client.set_proxy_options then
+        ngx.log(ngx.DEBUG, "requests to the provider use http proxy")
         client:set_proxy_options(opts.proxy_opts)
     end
     params.ssl_verify = opts.ssl_verify ~= "no"
     params.keepalive = opts.keepalive ~= "no"
+    params.body_bytes_max = ANSWER_BYTES_MAX
     if opts.http_request_decorator then
         params = opts.http_request_decorator(params)
     end
@@ -60,13 +72,26 @@ end
 
 
 local function read_json(response)
-    if response.status ~= 200 then
+    if response.status ~= 200 and response.status ~= 201 then
         return nil, "response indicates failure, status=" .. response.status .. ", body="
-                    .. tostring(response.body)
+                    .. sub(tostring(response.body), 1, TOLD_BYTES_MAX)
     end
     local found, err = cjson.decode(response.body)
     if type(found) ~= "table" then
         return nil, "JSON decoding failed: " .. tostring(err)
+    end
+    return found
+end
+
+
+-- What is to be an address must be text: it is put together with other text.
+local function check_description(found)
+    for name, value in pairs(found) do
+        local is_address = type(name) == "string" and (match(name, "_endpoint$")
+                           or name == "issuer" or name == "jwks_uri")
+        if is_address and type(value) ~= "string" then
+            return nil, "\"" .. name .. "\" is no text"
+        end
     end
     return found
 end
@@ -88,6 +113,9 @@ function _M.discover(opts)
             return nil, "accessing discovery url (" .. address .. ") failed: " .. tostring(err)
         end
         found, err = read_json(response)
+        if found then
+            found, err = check_description(found)
+        end
         if not found then
             return nil, "could not decode JSON from Discovery data: " .. err
         end
@@ -122,8 +150,9 @@ local function assertion(opts, endpoint, secret, alg, key_id)
     local now = time()
     return pcall(jwt.sign, jwt, secret, {
         header = { typ = "JWT", alg = alg, kid = key_id },
-        payload = { iss = opts.client_id, sub = opts.client_id, aud = endpoint,
-                    jti = ngx.md5(tostring(now) .. ngx.var.request_id), iat = now,
+        payload = { iss = opts.client_id, sub = opts.client_id,
+                    aud = opts.client_jwt_assertion_audience or endpoint,
+                    jti = to_hex(random_bytes(16)), iat = now,
                     exp = now + (opts.client_jwt_assertion_expires_in or ASSERTION_SECONDS) },
     })
 end
@@ -131,9 +160,9 @@ end
 
 -- Puts into headers and body who the gateway is.
 local function identify(opts, endpoint, method, headers, body)
-    if method == "client_secret_basic" then
+    if method == "client_secret_basic" and opts.client_secret then
         headers.Authorization = "Basic " .. encode_base64(
-            ngx.escape_uri(opts.client_id) .. ":" .. ngx.escape_uri(opts.client_secret or ""))
+            ngx.escape_uri(opts.client_id) .. ":" .. ngx.escape_uri(opts.client_secret))
         return true
     end
     body.client_id = opts.client_id
@@ -156,7 +185,32 @@ local function identify(opts, endpoint, method, headers, body)
 end
 
 
+-- A provider may want a number of its own in a proof of possession: it says so, once.
+local function post(opts, endpoint, body, headers, proves)
+    local response, err
+    for _ = 1, proves and opts.use_dpop and 2 or 1 do
+        if proves and opts.use_dpop then
+            headers.DPoP, err = dpop.proof(opts, "POST", endpoint, nil, opts.dpop_nonce)
+            if not headers.DPoP then
+                return nil, err
+            end
+        end
+        response, err = request(opts, endpoint, { method = "POST", body = body,
+                                                  headers = headers })
+        if not response or not dpop.wants_nonce(opts, response) then
+            return response, err
+        end
+    end
+    return response, err
+end
+
+
 --- Asks one of the provider's endpoints that want to know who asks.
+-- @tparam table opts
+-- @tparam string endpoint
+-- @tparam table fields of the form
+-- @tparam string|nil method how the gateway says who it is
+-- @tparam string name of the endpoint, for messages
 -- @treturn table|nil the answer
 -- @treturn nil|string error
 function _M.ask(opts, endpoint, fields, method, name)
@@ -176,8 +230,7 @@ function _M.ask(opts, endpoint, fields, method, name)
         return nil, err
     end
     local response
-    response, err = request(opts, endpoint, { method = "POST", body = encode_args(body),
-                                              headers = headers })
+    response, err = post(opts, endpoint, encode_args(body), headers, name == "token")
     if not response then
         return nil, "accessing " .. name .. " endpoint (" .. endpoint .. ") failed: "
                     .. tostring(err)
@@ -186,10 +239,19 @@ function _M.ask(opts, endpoint, fields, method, name)
 end
 
 
+-- What a method needs that not every client has.
+local CREDENTIALS = { private_key_jwt = "client_rsa_private_key",
+                      client_secret_jwt = "client_secret" }
+
+
 --- How the gateway tells the token endpoint who it is.
 function _M.auth_method(opts, discovery)
-    if opts.token_endpoint_auth_method then
-        return opts.token_endpoint_auth_method
+    local wanted = opts.token_endpoint_auth_method
+    local needs = CREDENTIALS[wanted]
+    if wanted and (not needs or opts[needs]) then
+        return wanted
+    elseif wanted then
+        ngx.log(ngx.ERR, "token_endpoint_auth_method ", wanted, " needs ", needs)
     end
     local known = discovery.token_endpoint_auth_methods_supported
     for _, method in ipairs(type(known) == "table" and known or {}) do
@@ -207,9 +269,20 @@ function _M.userinfo(opts, discovery, access_token)
     if not endpoint or not access_token then
         return nil, "no userinfo endpoint supplied"
     end
-    local response, err = request(opts, endpoint, {
-        headers = { Authorization = "Bearer " .. access_token },
-    })
+    local headers, response, err = { Authorization = "Bearer " .. access_token }, nil, nil
+    for _ = 1, opts.use_dpop and 2 or 1 do
+        if opts.use_dpop then
+            headers.Authorization = "DPoP " .. access_token
+            headers.DPoP, err = dpop.proof(opts, "GET", endpoint, access_token, opts.dpop_nonce)
+            if not headers.DPoP then
+                return nil, err
+            end
+        end
+        response, err = request(opts, endpoint, { headers = headers })
+        if not response or not dpop.wants_nonce(opts, response) then
+            break
+        end
+    end
     if not response then
         return nil, "accessing (" .. endpoint .. ") failed: " .. tostring(err)
     end
@@ -219,12 +292,8 @@ end
 
 --- Scheme and host that the client used.
 function _M.own_address(opts)
-    local headers = ngx.req.get_headers()
-    local scheme = opts.redirect_uri_scheme or headers["x-forwarded-proto"] or ngx.var.scheme
-    local name = headers["x-forwarded-host"] or ngx.var.http_host
-    scheme = match(type(scheme) == "table" and scheme[1] or scheme, "^%s*([^,%s]*)")
-    name = match(type(name) == "table" and name[1] or name or "", "^%s*([^,%s]*)")
-    return scheme .. "://" .. name
+    local scheme, name = forwarded.own_address()
+    return (opts.redirect_uri_scheme or scheme) .. "://" .. (name or "")
 end
 
 
