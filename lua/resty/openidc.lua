@@ -109,7 +109,7 @@ local function come_back(opts, session, discovery)
     if not args.code or not args.state then
         return nil, "unhandled request to the redirect_uri: " .. ngx.var.request_uri,
                session:get("original_url")
-    elseif next(flows) == nil then
+    elseif next(flows) == nil and not session:get("original_url") then
         return nil, "request to the redirect_uri path but there's no session state found"
     end
     local flow = flows[args.state]

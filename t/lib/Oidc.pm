@@ -25,7 +25,10 @@ sub key_file {
     return $path;
 }
 
-sub public_key { my ($name) = @_; return run('openssl rsa -pubout -in ' . key_file($name) . ' 2>/dev/null') }
+sub public_key {
+    my ($name) = @_;
+    return run('openssl rsa -pubout -in ' . key_file($name) . ' 2>/dev/null');
+}
 
 sub private_key { my ($name) = @_; return run('cat ' . key_file($name)) }
 
@@ -54,7 +57,8 @@ sub token {
     open my $out, '>', "$DIR/text" or die "text: $!";
     print {$out} $text;
     close $out;
-    return "$text." . encode_base64url(run("openssl dgst -sha256 -sign " . key_file($key) . " $DIR/text"));
+    my $sign = 'openssl dgst -sha256 -sign ' . key_file($key);
+    return "$text." . encode_base64url(run("$sign $DIR/text"));
 }
 
 sub bearer { return 'Authorization: Bearer ' . token(@_) }

@@ -183,7 +183,7 @@ function _M.identity(opts, discovery, text, nonce)
         return nil, "issuer \"" .. tostring(claims.iss)
                     .. "\" in id_token is not equal to the issuer from the discovery document \""
                     .. discovery.issuer .. "\""
-    elseif not claims.sub then
+    elseif type(claims.sub) ~= "string" then
         return nil, "no \"sub\" claim found in id_token"
     elseif nonce and claims.nonce ~= nonce then
         return nil, "nonce \"" .. tostring(claims.nonce)
