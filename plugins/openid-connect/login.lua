@@ -74,7 +74,7 @@ local function restart(session, reason, place, err)
                        " (could not persist the restart counter: ", problem, ")")
         return INTERNAL
     end
-    core.log.warn("OIDC ", reason, ", restarting the authentication flow")
+    core.log.warn("OIDC ", reason, ", restarting the authentication flow: ", err)
     core.response.set_header("Location", place)
     return FOUND
 end
