@@ -527,7 +527,25 @@ token validate successfully by jwks
 
 
 
-=== TEST 35: who has no session is sent to log in
+=== TEST 35: keys that nobody has make the provider no work
+--- oidc
+bearer_only: true
+use_jwks: true
+--- pipelined_requests eval
+[("GET /hello") x 5]
+--- more_headers eval
+[map { t::lib::Oidc::bearer(header => { kid => "made up $_" }) } 1 .. 5]
+--- error_code eval
+[(401) x 5]
+--- grep_error_log eval
+qr/asked for the keys/
+--- grep_error_log_out
+asked for the keys
+asked for the keys
+
+
+
+=== TEST 36: who has no session is sent to log in
 --- oidc
 session: {secret: sixteen letters..}
 use_pkce: true
@@ -541,7 +559,7 @@ Set-Cookie: session=.*; Path=/; SameSite=Lax; HttpOnly
 
 
 
-=== TEST 36: a cookie that nobody here has made, or that was changed, is no session
+=== TEST 37: a cookie that nobody here has made, or that was changed, is no session
 --- pipelined_requests eval
 ["GET /hello", "GET /hello", "GET /hello"]
 --- more_headers eval
@@ -551,7 +569,7 @@ Set-Cookie: session=.*; Path=/; SameSite=Lax; HttpOnly
 
 
 
-=== TEST 37: a return to nowhere
+=== TEST 38: a return to nowhere
 --- pipelined_requests eval
 ["GET /hello/.apisix/redirect?code=c&state=s", "GET /hello/.apisix/redirect",
  "GET /hello/.apisix/redirect?error=temporarily_unavailable&state=s"]
@@ -563,7 +581,7 @@ OIDC authentication failed: unhandled request to the redirect_uri
 
 
 
-=== TEST 38: who logs out where the provider has no end of sessions
+=== TEST 39: who logs out where the provider has no end of sessions
 --- oidc
 session: {secret: sixteen letters..}
 post_logout_redirect_uri: https://example.com/bye
@@ -575,7 +593,7 @@ Location: https://example.com/bye?post_logout_redirect_uri=https%3A%2F%2Fexample
 
 
 
-=== TEST 39: and where it has one
+=== TEST 40: and where it has one
 --- oidc
 discovery: http://127.0.0.1:1980/end/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -588,7 +606,7 @@ Location: http://127.0.0.1:1980/end/bye?post_logout_redirect_uri=https%3A%2F%2Fe
 
 
 
-=== TEST 40: a logout while the provider is down
+=== TEST 41: a logout while the provider is down
 --- oidc
 discovery: http://127.0.0.1:1979/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -602,7 +620,7 @@ OIDC authentication failed: accessing discovery url
 
 
 
-=== TEST 41: who has no session, and is not sent anywhere
+=== TEST 42: who has no session, and is not sent anywhere
 --- oidc
 session: {secret: sixteen letters..}
 unauth_action: deny
@@ -613,7 +631,7 @@ GET /hello
 
 
 
-=== TEST 42: or let through, without what he says of himself
+=== TEST 43: or let through, without what he says of himself
 --- oidc
 session: {secret: sixteen letters..}
 unauth_action: pass
@@ -628,7 +646,7 @@ X-ID-Token: mine
 
 
 
-=== TEST 43: a description that is an error
+=== TEST 44: a description that is an error
 --- oidc
 discovery: http://127.0.0.1:1980/500/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -640,7 +658,7 @@ could not decode JSON from Discovery data: response indicates failure, status=50
 
 
 
-=== TEST 44: one that is no JSON
+=== TEST 45: one that is no JSON
 --- oidc
 discovery: http://127.0.0.1:1980/html/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -652,7 +670,7 @@ could not decode JSON from Discovery data: JSON decoding failed
 
 
 
-=== TEST 45: one whose addresses are none
+=== TEST 46: one whose addresses are none
 --- oidc
 discovery: http://127.0.0.1:1980/odd/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -664,7 +682,7 @@ GET /hello
 
 
 
-=== TEST 46: one without addresses, or a list
+=== TEST 47: one without addresses, or a list
 --- oidc
 discovery: http://127.0.0.1:1980/none/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -676,7 +694,7 @@ OIDC authentication failed: no authorization endpoint supplied
 
 
 
-=== TEST 47: one without an end
+=== TEST 48: one without an end
 --- oidc
 discovery: http://127.0.0.1:1980/huge/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -688,7 +706,7 @@ response body is longer than 1048576 bytes
 
 
 
-=== TEST 48: one that does not come
+=== TEST 49: one that does not come
 --- oidc
 discovery: http://127.0.0.1:1980/slow/.well-known/openid-configuration
 session: {secret: sixteen letters..}
@@ -702,7 +720,7 @@ failed: timeout
 
 
 
-=== TEST 49: with a key, who brings no token may still log in
+=== TEST 50: with a key, who brings no token may still log in
 --- oidc
 session: {secret: sixteen letters..}
 use_jwks: true
@@ -715,7 +733,7 @@ use_jwks: true
 
 
 
-=== TEST 50: the older name of a lifetime
+=== TEST 51: the older name of a lifetime
 --- oidc
 session: {secret: sixteen letters.., cookie: {lifetime: 60}}
 --- request
@@ -726,7 +744,7 @@ session.cookie.lifetime is deprecated
 
 
 
-=== TEST 51: a schema that says what it encrypts
+=== TEST 52: a schema that says what it encrypts
 --- config
     location = /fields {
         content_by_lua_block {

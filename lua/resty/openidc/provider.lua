@@ -24,6 +24,7 @@ local type = type
 
 local DAY = 86400
 local ASSERTION_SECONDS = 60
+local REFRESH_SECONDS = 10
 
 -- A provider that is broken must not fill the memory with its answer, nor the log.
 local ANSWER_BYTES_MAX = 1024 * 1024
@@ -143,6 +144,14 @@ function _M.keys(opts, uri, fresh)
         _M.cache_set("jwks", uri, response.body, opts.jwk_expires_in or DAY)
     end
     return type(found.keys) == "table" and found.keys or {}
+end
+
+
+--- Whether cached keys may be fetched anew. Whoever makes up a token can name a key that nobody
+-- has: the provider is not asked for each.
+function _M.may_refresh(uri)
+    local dict = ngx.shared.jwks
+    return not dict or dict:add("refreshed " .. uri, 1, REFRESH_SECONDS) == true
 end
 
 

@@ -83,7 +83,7 @@ local function secret_for(opts, header, shared)
     end
     local pem
     pem, err = pick(list, header.kid, alg)
-    if not pem and header.kid then
+    if not pem and header.kid and provider.may_refresh(discovery.jwks_uri) then
         -- The provider may have changed its keys since.
         list = provider.keys(opts, discovery.jwks_uri, true)
         if list then
