@@ -4,7 +4,6 @@ local core = require("apisix.core")
 local headers = require("apisix.plugins.openid-connect.headers")
 local jwt = require("resty.jwt")
 local openidc = require("resty.openidc")
-local options = require("apisix.plugins.openid-connect.options")
 
 local concat = table.concat
 local has_prefix = core.string.has_prefix
@@ -178,8 +177,7 @@ end
 -- @treturn string|nil its body
 function _M.check(opts, ctx)
     local action = opts.unauth_action == "auth" and "auth" or "deny"
-    local user, err, target, session = openidc.authenticate(opts, nil, action,
-                                                            options.session(opts.session))
+    local user, err, target, session = openidc.authenticate(opts, nil, action, opts.session)
     if err or not user then
         return failed(opts, err or "no user", target, session)
     end

@@ -5,6 +5,7 @@ local core = require("apisix.core")
 local clone = core.table.clone
 local has_suffix = core.string.has_suffix
 local gsub = string.gsub
+local setmetatable = setmetatable
 
 local SUFFIX = "/.apisix/redirect"
 local SECOND_MS = 1000
@@ -66,8 +67,11 @@ local function session_contents(conf)
 end
 
 
---- Options for one request: resty.openidc writes into them.
-function _M.of(conf, ctx)
+-- conf -> what all its requests have in common
+local prepared = setmetatable({}, { __mode = "k" })
+
+
+local function prepare(conf)
     local opts = clone(conf)
     _M.flatten(opts)
     -- Seconds; in confs that an old version stored, milliseconds.
@@ -77,8 +81,17 @@ function _M.of(conf, ctx)
     if not opts.ssl_verify then
         opts.ssl_verify = "no"
     end
-    opts.redirect_uri = opts.redirect_uri or redirect_uri(ctx.var.uri)
+    opts.session = _M.session(conf.session)
     opts.session_contents = session_contents(conf)
+    prepared[conf] = opts
+    return opts
+end
+
+
+--- Options for one request: resty.openidc writes into them.
+function _M.of(conf, ctx)
+    local opts = clone(prepared[conf] or prepare(conf))
+    opts.redirect_uri = opts.redirect_uri or redirect_uri(ctx.var.uri)
     return opts
 end
 
