@@ -25,6 +25,9 @@ from browser import Browser  # noqa: E402
 
 SECRET = "a secret of thirty-two letters.."
 
+# As provider.mjs has it for the client "short".
+TOKEN_SECONDS = 6
+
 CONFIG = """\
 apisix:
   node_listen: [{{port: {port}, ip: 127.0.0.1}}]
@@ -104,7 +107,7 @@ class Fake(http.server.BaseHTTPRequestHandler):
         if kind == "error":
             return self.say({"error": "invalid_grant\r\nX-Evil: 1"}, 400)
         if kind == "slow":
-            time.sleep(4)
+            time.sleep(8)
         if kind == "ends":
             return self.connection.close()
         if kind == "expires":
@@ -191,7 +194,7 @@ class Rig:
             conf = {"client_id": client, "client_secret": "secret of %s: & %%" % client,
                     "discovery": self.provider_url + "/.well-known/openid-configuration",
                     "ssl_verify": False, "scope": "openid profile", "use_pkce": True,
-                    "timeout": 2, "session": {"secret": SECRET},
+                    "timeout": 6, "session": {"secret": SECRET},
                     "redirect_uri": "%s/%s/callback" % (self.top, client),
                     "logout_path": "/%s/logout" % name,
                     "post_logout_redirect_uri": self.top + "/bye", **more}
@@ -212,7 +215,7 @@ class Rig:
                 "secret": SECRET, "storage": "redis", "cookie_name": "stored",
                 "redis": {"host": "127.0.0.1", "port": self.redis}}),
             route("brief", "web", redirect_uri=self.top + "/brief/callback", session={
-                "secret": SECRET, "absolute_timeout": 2, "cookie_name": "brief"}),
+                "secret": SECRET, "absolute_timeout": 8, "cookie_name": "brief"}),
             route("scoped", scope="openid read", required_scopes=["read"],
                   session={"secret": SECRET, "cookie_name": "scoped"}),
             route("strict", "scoped", scope="openid read", required_scopes=["read", "write"],
@@ -228,7 +231,7 @@ class Rig:
                   session={"secret": SECRET[::-1]}),
             route("deny", "web", redirect_uri=self.top + "/callback", unauth_action="deny"),
             route("bearer", "web", bearer_only=True, session=None),
-            route("fake", client_secret="secret of fake", use_nonce=True, timeout=1,
+            route("fake", client_secret="secret of fake", use_nonce=True, timeout=3,
                   accept_unsupported_alg=True,
                   discovery="http://127.0.0.1:%d/.well-known/openid-configuration" % self.fake),
             route("gone", "web", timeout=1, discovery="http://127.0.0.1:%d/x" % self.nowhere),
@@ -449,7 +452,7 @@ def renewals(t):
     browser, kept = a_login_at(t, "short"), Browser()
     token = upstream(browser.last)["x-access-token"]
     kept.jars[browser_host(t)] = dict(browser.jars[browser_host(t)])
-    time.sleep(3)
+    time.sleep(TOKEN_SECONDS + 1)
     answer = browser.open(t.top + "/short/x")
     new = upstream(answer).get("x-access-token")
     t.that(answer.status == 200 and new and new != token, "a token that is over is renewed", answer)
@@ -457,7 +460,7 @@ def renewals(t):
     answer = kept.open(t.top + "/kept/x")
     t.that(answer.status == 200 and upstream(answer).get("x-access-token") == token,
            "where it is not to be renewed it stays", answer)
-    time.sleep(3)
+    time.sleep(TOKEN_SECONDS + 1)
     # The provider takes a refresh token once: what the first renewal has left is not good.
     answer = kept.open(t.top + "/short/x")
     t.that(answer.status == 302 and t.said("lost access token"),
@@ -467,7 +470,7 @@ def renewals(t):
 def lifetimes(t):
     browser = a_login_at(t, "brief")
     t.that(browser.open(t.top + "/brief/x").status == 200, "a short session lasts")
-    time.sleep(4)
+    time.sleep(10)
     answer = browser.open(t.top + "/brief/x")
     t.that(answer.status == 302, "for as long as it is to last", answer)
 
@@ -538,7 +541,7 @@ def without_a_provider(t, browser, token):
     start = time.monotonic()
     answer = fresh.open(begun.place)
     took = time.monotonic() - start
-    t.that(answer.status == 500 and took < 20, "a frozen provider costs a login its time-out",
+    t.that(answer.status == 500 and took < 60, "a frozen provider costs a login its time-out",
            (answer, took))
     os.kill(t.provider.pid, signal.SIGCONT)
     t.provider.kill()

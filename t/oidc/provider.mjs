@@ -4,7 +4,7 @@
 //
 // Its login and consent are the package's own forms; accounts have any name. Access tokens are
 // opaque; those of "scoped" are JWTs with the scopes that were granted. Those of "short" live for
-// two seconds.
+// six seconds.
 import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -33,7 +33,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     jwks: { keys: [key] },
     cookies: { keys: ["tests"] },
     claims: { openid: ["sub"], profile: ["name"] },
-    ttl: { AccessToken: (_, token, owner) => (owner.clientId === "short" ? 2 : 600) },
+    ttl: { AccessToken: (_, token, owner) => (owner.clientId === "short" ? 6 : 600) },
     rotateRefreshToken: true,
     issueRefreshToken: (_, owner) => owner.grantTypeAllowed("refresh_token"),
     findAccount: (_, id) => ({

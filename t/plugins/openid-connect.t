@@ -434,7 +434,7 @@ public_key: KEY
 --- pipelined_requests eval
 [("GET /hello") x 11]
 --- more_headers eval
-[t::lib::Oidc::bearer(), t::lib::Oidc::bearer(exp => time - 60),
+[t::lib::Oidc::bearer(), t::lib::Oidc::bearer(exp => time - 5),
  t::lib::Oidc::bearer(exp => time - 600), t::lib::Oidc::bearer(nbf => time + 600),
  t::lib::Oidc::bearer(iss => "http://other"), t::lib::Oidc::bearer(iss => undef),
  t::lib::Oidc::bearer(key => "two"), t::lib::Oidc::bearer(secret => "s"),
