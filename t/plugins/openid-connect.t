@@ -761,3 +761,96 @@ GET /fields
 --- response_body
 client_secret client_rsa_private_key dpop.private_key session.secret session.redis.password
 2599 0.2
+
+
+
+=== TEST 53: a provider behind a proxy
+--- oidc
+bearer_only: true
+discovery: http://127.0.0.1:1979/.well-known/openid-configuration
+proxy_opts: {http_proxy: "http://127.0.0.1:1980", no_proxy: "127.0.0.9"}
+--- request
+GET /hello
+--- more_headers
+Authorization: Bearer good
+--- error_code: 200
+--- error_log
+requests to the provider use http proxy
+introspected: good
+
+
+
+=== TEST 54: but not for hosts that need none
+--- oidc
+bearer_only: true
+discovery: http://127.0.0.1:1979/.well-known/openid-configuration
+proxy_opts: {http_proxy: "http://127.0.0.1:1980", no_proxy: "127.0.0.1"}
+--- request
+GET /hello
+--- more_headers
+Authorization: Bearer good
+--- error_code: 401
+--- error_log
+OIDC introspection failed: accessing discovery url
+
+
+
+=== TEST 55: a provider whose certificate nobody has signed
+--- oidc
+bearer_only: true
+discovery: https://127.0.0.1:1983/.well-known/openid-configuration
+--- request
+GET /hello
+--- more_headers
+Authorization: Bearer good
+--- error_code: 401
+--- error_log
+OIDC introspection failed: accessing discovery url
+--- no_error_log
+introspected:
+
+
+
+=== TEST 56: who is taken as he is
+--- oidc
+bearer_only: true
+ssl_verify: false
+discovery: https://127.0.0.1:1983/.well-known/openid-configuration
+--- request
+GET /hello
+--- more_headers
+Authorization: Bearer good
+--- error_code: 200
+--- error_log
+Keeping ssl_verify disabled in openid-connect configuration is a security risk
+introspected: good
+
+
+
+=== TEST 57: a cookie as the conf wants it
+--- oidc
+session:
+  secret: sixteen letters..
+  cookie_name: mine
+  cookie_path: /app
+  cookie_domain: example.com
+  cookie_secure: true
+  cookie_http_only: false
+  cookie_same_site: Strict
+--- request
+GET /hello
+--- error_code: 302
+--- response_headers_like
+Set-Cookie: mine=[\w-]+; Path=/app; Domain=example.com; SameSite=Strict; Secure
+
+
+
+=== TEST 58: extra words for the provider
+--- oidc
+session: {secret: sixteen letters..}
+authorization_params: {prompt: login, ui: "a b&c=d"}
+--- request
+GET /hello
+--- error_code: 302
+--- response_headers_like
+Location: (?=.*prompt=login)(?=.*ui=a%20b%26c%3Dd)(?=.*state=[0-9a-f]{32}).*
