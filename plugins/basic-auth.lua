@@ -4,17 +4,14 @@
 -- `WWW-Authenticate: Basic realm="..."` and `{"message":"..."}`, unless
 -- `anonymous_consumer` stands in for it.
 local auth = require("apisix.utils.auth")
-local bit = require("bit")
 local consumer_mod = require("apisix.consumer")
 local core = require("apisix.core")
 local schema_def = require("apisix.schema_def")
 
-local bor = bit.bor
-local bxor = bit.bxor
-local byte = string.byte
 local decode_base64 = ngx.decode_base64
 local find = string.find
 local gsub = string.gsub
+local is_equal = auth.is_equal
 local lower = string.lower
 local match = string.match
 local sub = string.sub
@@ -85,24 +82,9 @@ local function credentials_of(header)
 end
 
 
--- Takes the same time wherever the texts differ.
-local function is_same(given, expected)
-    local length = #expected
-    if length == 0 then
-        return given == ""
-    end
-    local difference = bxor(#given, length)
-    for i = 1, #given do
-        local other = byte(expected, (i - 1) % length + 1)
-        difference = bor(difference, bxor(byte(given, i), other))
-    end
-    return difference == 0
-end
-
-
 -- White space in the password is ignored, unless the consumer's password has some.
 local function is_password(given, expected)
-    return is_same(given, expected) or is_same(without_space(given), expected)
+    return is_equal(given, expected) or is_equal(without_space(given), expected)
 end
 
 

@@ -164,13 +164,17 @@ plugins:
   - ip-restriction
   - ua-restriction
   - referer-restriction
+  - csrf
   - uri-blocker
   - request-validation
+  - multi-auth
   - openid-connect
   - ldap-auth
   - anti-tamper
   - hmac-auth
   - basic-auth
+  - jwt-auth
+  - jwe-decrypt
   - key-auth
   - acl
   - anti-replay
