@@ -1,7 +1,7 @@
 --- `apisix.consumer`: finding the consumer behind a credential.
 --
--- The index of a plugin (key -> consumer) is built when the plugin first asks, and again
--- when a consumer changed.
+-- The host knows who has which credential, and keeps that up change by change. Here are only
+-- the consumers that were asked for, until one of them changes.
 -- @module apisix.consumer
 local config = require("apisix.core.config")
 local core_table = require("apisix.core.table")
@@ -14,9 +14,17 @@ local secret = require("apisix.secret")
 
 local clone = core_table.clone
 local conf_version = host.conf_version
+local consumer_count = host.consumer_count
+local consumer_find = host.consumer_find
+local consumer_references = host.consumer_references
+local getmetatable = getmetatable
+local huge = math.huge
 local ipairs = ipairs
 local match = string.match
+local next = next
+local now = host.time.now
 local pairs = pairs
+local resolve_conf = secret.resolve_conf
 local setmetatable = setmetatable
 local tostring = tostring
 local type = type
@@ -33,15 +41,24 @@ local UNIQUE_FIELDS = {
     ["ldap-auth-advanced"] = "user_dn",
 }
 
+-- How long a credential that is a reference stays what it was.
+local REFERENCES_SECONDS = 60
+
 local consumers = config.collection("consumers")
 
 -- item -> plugin name -> consumer; an unchanged item gives the same consumer table, by
 -- whose identity plugins keep state.
 local built = setmetatable({}, { __mode = "k" })
 
-local index_version
-local nodes_of = {}
-local keys_of = {}
+-- Credentials of nobody, which the log was told of.
+local orphans = setmetatable({}, { __mode = "k" })
+
+-- Consumer -> the same with its secrets, or `false` if one could not be had.
+local with_secrets = setmetatable({}, { __mode = "k" })
+
+-- Plugin name -> what `plugin` gives, of the consumers as they are now.
+local entries = {}
+local entries_version
 
 local _M = { version = 0.3 }
 
@@ -76,45 +93,68 @@ local function build(item, owner, credential_id, plugin_name, conf)
 end
 
 
+local function node_of(item, plugin_name)
+    local conf = item.value.plugins and item.value.plugins[plugin_name]
+    if not conf then
+        return nil
+    end
+    local name, credential_id = credential_of(item.key)
+    local owner = name and consumers:get(name) or item
+    if name and owner == item then
+        if not orphans[item] then
+            orphans[item] = true
+            log.error("failed to get the consumer for the credential ", item.key)
+        end
+        return nil
+    end
+    return build(item, owner, credential_id, plugin_name, conf)
+end
+
+
 local function nodes_with(plugin_name)
     local nodes = {}
     for _, item in iterate_values(consumers.values) do
-        local conf = item.value.plugins and item.value.plugins[plugin_name]
-        if conf then
-            local name, credential_id = credential_of(item.key)
-            local owner = name and consumers:get(name) or item
-            if name and owner == item then
-                log.error("failed to get the consumer for the credential ", item.key)
-            else
-                nodes[#nodes + 1] = build(item, owner, credential_id, plugin_name, conf)
-            end
-        end
+        nodes[#nodes + 1] = node_of(item, plugin_name)
     end
     return nodes
 end
 
 
-local function refresh_index()
-    local version = conf_version("consumers")
-    if version ~= index_version then
-        index_version = version
-        nodes_of = {}
-        keys_of = {}
+-- Few plugins walk through all; for the others they are not made.
+local entry_mt = {
+    __index = function(entry, name)
+        if name ~= "nodes" and name ~= "len" then
+            return nil
+        end
+        local nodes = nodes_with(entry.plugin_name)
+        entry.nodes, entry.len = nodes, #nodes
+        return entry[name]
+    end,
+}
+
+
+local function new_entry(plugin_name)
+    local object = plugin.get(plugin_name)
+    if (object and object.type ~= "auth") or consumer_count(plugin_name, "") == 0 then
+        return false
     end
+    return setmetatable({ plugin_name = plugin_name, conf_version = entries_version, kv = {} },
+                        entry_mt)
 end
 
 
 --- The consumers that have a conf of this auth plugin.
 -- @treturn table|nil `{ nodes, len, conf_version }`; nil if there is none
 function _M.plugin(plugin_name)
-    refresh_index()
-    local entry = nodes_of[plugin_name]
+    local version = conf_version("consumers")
+    if version ~= entries_version then
+        entries_version = version
+        entries = {}
+    end
+    local entry = entries[plugin_name]
     if entry == nil then
-        local nodes = nodes_with(plugin_name)
-        local object = plugin.get(plugin_name)
-        entry = nodes[1] and (not object or object.type == "auth")
-                and { nodes = nodes, len = #nodes, conf_version = index_version }
-        nodes_of[plugin_name] = entry or false
+        entry = new_entry(plugin_name)
+        entries[plugin_name] = entry
     end
     return entry or nil
 end
@@ -123,26 +163,105 @@ end
 _M.consumers_conf = _M.plugin
 
 
-local function index_nodes(nodes, key_attr)
-    local index = {}
-    for _, consumer in ipairs(nodes) do
-        if secret.has_secret_ref(consumer.auth_conf) then
-            consumer = clone(consumer)
-            consumer.auth_conf = secret.fetch_secrets(consumer.auth_conf, false)
-        end
-
-        local key = consumer.auth_conf[key_attr]
-        if key == nil then
-            log.error("missing consumer auth credential '", key_attr, "', skipping consumer: ",
-                      consumer.consumer_name)
-        elseif secret.has_secret_ref(consumer.auth_conf) then
+-- The consumer with its secrets in place of references; nil if one cannot be had. What a secret
+-- is may change while the consumer does not.
+local function usable(consumer)
+    local conf = resolve_conf(consumer.auth_conf)
+    if conf == consumer.auth_conf then
+        return consumer
+    end
+    local known = with_secrets[consumer]
+    if not known or known.conf ~= conf then
+        known = { conf = conf, consumer = false }
+        with_secrets[consumer] = known
+        if secret.has_secret_ref(conf) then
             log.error("failed to resolve secret reference in consumer auth credential, ",
                       "skipping consumer: ", consumer.consumer_name)
         else
+            known.consumer = clone(consumer)
+            known.consumer.auth_conf = conf
+        end
+    end
+    return known.consumer or nil
+end
+
+
+local function index_nodes(nodes, key_attr)
+    local index = {}
+    for _, node in ipairs(nodes) do
+        local consumer = usable(node)
+        local key = consumer and consumer.auth_conf[key_attr]
+        if key ~= nil then
             index[key] = consumer
+        elseif consumer then
+            log.error("missing consumer auth credential '", key_attr, "', skipping consumer: ",
+                      consumer.consumer_name)
         end
     end
     return index
+end
+
+
+-- Those whose credential itself is a reference, by what it is at the moment.
+local function by_reference(index, value)
+    local about = getmetatable(index)
+    if about.references_due <= now() then
+        local nodes = {}
+        for _, id in ipairs(consumer_references(about.plugin_name, about.key_attr)) do
+            local item = consumers:get(id)
+            nodes[#nodes + 1] = item and node_of(item, about.plugin_name)
+        end
+        about.references = index_nodes(nodes, about.key_attr)
+        about.references_due = nodes[1] and now() + REFERENCES_SECONDS or huge
+    end
+    return about.references[value]
+end
+
+
+-- A value that `index` does not have yet. What is not there is not remembered: strangers choose
+-- what they ask for.
+local function look_up(index, value)
+    local kind = type(value)
+    if kind ~= "string" and kind ~= "number" then
+        return nil
+    end
+    local about = getmetatable(index)
+    local skip = 0
+    while true do
+        local id = consumer_find(about.plugin_name, about.key_attr, tostring(value), skip)
+        if not id then
+            return by_reference(index, value)
+        end
+        local item = consumers:get(id)
+        local node = item and node_of(item, about.plugin_name)
+        -- A number is found by its text, and is not it.
+        if node and node.auth_conf[about.key_attr] == value then
+            local consumer = usable(node)
+            if consumer == node then
+                index[value] = consumer
+            end
+            return consumer
+        end
+        skip = skip + 1
+    end
+end
+
+
+local function walk(index)
+    local about = getmetatable(index)
+    return next, index_nodes(about.entry.nodes, about.key_attr), nil
+end
+
+
+local function new_index(entry, key_attr)
+    return setmetatable({}, {
+        __index = look_up,
+        __pairs = walk,
+        entry = entry,
+        plugin_name = entry.plugin_name,
+        key_attr = key_attr,
+        references_due = 0,
+    })
 end
 
 
@@ -151,16 +270,17 @@ end
 -- @tparam table consumer_conf from `plugin`
 -- @tparam string key_attr
 function _M.consumers_kv(plugin_name, consumer_conf, key_attr)
-    local entry = keys_of[plugin_name]
-    if not entry or entry.conf ~= consumer_conf or entry.attr ~= key_attr then
-        entry = {
-            conf = consumer_conf,
-            attr = key_attr,
-            index = index_nodes(consumer_conf.nodes, key_attr),
-        }
-        keys_of[plugin_name] = entry
+    local indexes = consumer_conf.kv
+    if not indexes then
+        -- Somebody's own list.
+        return index_nodes(consumer_conf.nodes, key_attr)
     end
-    return entry.index
+    local index = indexes[key_attr]
+    if not index then
+        index = new_index(consumer_conf, key_attr)
+        indexes[key_attr] = index
+    end
+    return index
 end
 
 
@@ -186,6 +306,7 @@ function _M.attach_consumer(ctx, consumer, conf)
         ctx.consumer_group_id = consumer.group_id
     end
     ctx.consumer_ver = conf.conf_version
+    log.info("find consumer ", consumer.username)
 
     request.set_headers(ctx, "X-Consumer-Username", consumer.username,
                         "X-Credential-Identifier", consumer.credential_id,

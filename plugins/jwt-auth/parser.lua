@@ -47,6 +47,9 @@ local ALGORITHMS = {
 
 local DEFAULT_CLAIMS = { "nbf", "exp" }
 
+-- Some write tokens with the other alphabet.
+local URL_LETTERS = { ["+"] = "-", ["/"] = "_" }
+
 local _M = {}
 local mt = { __index = _M }
 
@@ -58,7 +61,7 @@ end
 
 
 local function read_json(part)
-    local text = decode_base64((gsub(part, "[+/]", { ["+"] = "-", ["/"] = "_" })))
+    local text = decode_base64((gsub(part, "[+/]", URL_LETTERS)))
     local value = text and core.json.decode(text)
     return type(value) == "table" and value or nil
 end

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, ordmap::DiffItem};
 use serde_json::Value;
 
 use super::packed::Packed;
@@ -30,6 +30,24 @@ pub struct Item<T> {
     pub value: Packed,
     /// The parts that the core works with.
     pub typed: T,
+}
+
+/// Objects are checked once and then handed on: two that were checked apart are not the same.
+impl<T> PartialEq for Item<T> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+/// One place where two collections differ.
+#[derive(Debug)]
+pub struct Change<'a, T> {
+    /// Places are in the order of definition.
+    pub place: u64,
+    /// What was there before.
+    pub old: Option<&'a Arc<Item<T>>>,
+    /// What is there now.
+    pub new: Option<&'a Arc<Item<T>>>,
 }
 
 /// Objects of one kind in the order of their definition. A clone is cheap, and a changed
@@ -59,6 +77,24 @@ impl<T> Collection<T> {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Item<T>>> {
         self.items.get(self.positions.get(id)?)
+    }
+
+    /// The object at a place that [`Self::changes_since`] told.
+    #[must_use]
+    pub fn at(&self, place: u64) -> Option<&Arc<Item<T>>> {
+        self.items.get(&place)
+    }
+
+    /// What is different from `older`. What both share is passed over: after one change of many
+    /// thousand objects this looks at a few.
+    pub fn changes_since<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = Change<'a, T>> {
+        older.items.diff(&self.items).map(|difference| match difference {
+            DiffItem::Add(place, new) => Change { place: *place, old: None, new: Some(new) },
+            DiffItem::Update { old: (place, old), new: (_, new) } => {
+                Change { place: *place, old: Some(old), new: Some(new) }
+            }
+            DiffItem::Remove(place, old) => Change { place: *place, old: Some(old), new: None },
+        })
     }
 
     /// All objects, in the order of their definition.
@@ -258,6 +294,28 @@ mod tests {
         let turned = first.updated(vec![item("y", 1), item("x", 1)]);
         assert_eq!(ids(&turned), ["y", "x"]);
         assert_eq!(turned.get("y").unwrap().id.as_ref(), "y");
+    }
+
+    #[test]
+    fn changes_are_told_with_both_sides() {
+        let mut first = Collection::default();
+        for id in ["a", "b", "c"] {
+            first.insert(item(id, 1));
+        }
+        let mut second = first.clone();
+        second.insert(item("b", 2));
+        second.remove("a");
+        second.insert(item("d", 3));
+        let told = |new: &Collection<u64>, old: &Collection<u64>| -> Vec<_> {
+            let typed = |item: Option<&Arc<Item<u64>>>| item.map(|item| item.typed);
+            new.changes_since(old).map(|c| (c.place, typed(c.old), typed(c.new))).collect()
+        };
+        let forth = [(0, Some(1), None), (1, Some(1), Some(2)), (3, None, Some(3))];
+        assert_eq!(told(&second, &first), forth);
+        let back = [(0, None, Some(1)), (1, Some(2), Some(1)), (3, Some(3), None)];
+        assert_eq!(told(&first, &second), back);
+        assert_eq!(told(&second, &second.clone()), []);
+        assert_eq!((second.at(3).unwrap().typed, second.at(0).is_none()), (3, true));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod item;
 pub mod keyring;
 mod keys;
 pub mod local;
+pub mod lookup;
 pub mod merge;
 pub mod packed;
 pub mod plugin;

@@ -341,8 +341,6 @@ my $token = main::token('{"key":"user-key"}');
 ["Authorization: Bearer $token", "Authorization: bearer $token", "authorization: $token"]
 --- response_body eval
 ["hello world\n", "hello world\n", "hello world\n"]
---- error_log
-failed to resolve secret reference in consumer auth credential, skipping consumer: lost
 
 
 
@@ -428,6 +426,8 @@ main::bearer('{"key":"lost-key"}', '$ENV://JWT_TEST_NOT_THERE')
 --- error_code: 401
 --- response_body
 {"message":"Invalid user key in JWT token"}
+--- error_log
+failed to resolve secret reference in consumer auth credential, skipping consumer: lost
 
 
 
@@ -874,8 +874,6 @@ routes:
 [main::bearer('{"key":"one"}', "s1"), main::bearer('{"key":"two"}', "s2")]
 --- response_body_like eval
 [map { qr/x-consumer-custom-id: j-1\nx-consumer-username: jack\nx-credential-identifier: $_\n/ } "one", "two"]
---- error_log
-failed to get the consumer for the credential
 
 
 
@@ -886,3 +884,5 @@ failed to get the consumer for the credential
 [main::bearer('{"key":"one"}', "s2"), main::bearer('{"key":"three"}', "s3")]
 --- error_code eval
 [401, 401]
+--- error_log
+failed to get the consumer for the credential

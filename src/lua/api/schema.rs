@@ -6,7 +6,10 @@ use super::{
     convert::{from_lua, to_lua},
     raise,
 };
-use crate::config::schema::{CheckOptions, PathStep, Schema};
+use crate::config::{
+    lookup::is_reference,
+    schema::{CheckOptions, PathStep, Schema},
+};
 
 /// A compiled schema as the cache in Lua holds it.
 struct Compiled(Result<Schema, String>);
@@ -106,12 +109,6 @@ fn compiled(lua: &Lua, cache: &Table, schema: &Table) -> mlua::Result<AnyUserDat
     let made = lua.create_userdata(Compiled(result))?;
     cache.raw_set(schema, &made)?;
     Ok(made)
-}
-
-/// Whether a text stands for a secret or an environment variable and is checked later.
-fn is_reference(text: &str) -> bool {
-    let environment = text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("$ENV://"));
-    environment || text.starts_with("$secret://")
 }
 
 /// Writes one default; a path that no longer leads anywhere is none of our business.

@@ -16,7 +16,7 @@ use mlua::{Lua, Table, Value};
 use super::{NONE, ONE, push_failure};
 use crate::{
     config::{
-        Item, Snapshot, item::Collection, packed::Packed, raw::Kind, runs::Matched,
+        Item, Snapshot, item::Collection, lookup::Lookup, packed::Packed, raw::Kind, runs::Matched,
         upstream::Upstream,
     },
     lua::{
@@ -42,6 +42,8 @@ pub(crate) struct Known {
     local: RefCell<Option<(usize, Rc<Ref>)>>,
     /// Items by kind and id, with the address and version they were made from.
     items: RefCell<HashMap<(Kind, String), KnownItem>>,
+    /// Consumers by plugin and field; as many as plugins ask for.
+    pub(super) lookups: RefCell<HashMap<(String, String), Lookup>>,
 }
 
 pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
@@ -85,7 +87,7 @@ pub(super) fn register(core: &Rc<Core>, table: &Table) -> mlua::Result<()> {
 }
 
 /// The snapshot of the current request, or the worker's.
-fn snapshot(core: &Weak<Core>) -> mlua::Result<Arc<Snapshot>> {
+pub(super) fn snapshot(core: &Weak<Core>) -> mlua::Result<Arc<Snapshot>> {
     if let Some(snapshot) = current::snapshot() {
         return Ok(snapshot);
     }

@@ -5,6 +5,7 @@
 
 mod balancer;
 mod conf;
+mod consumers;
 mod fields;
 mod flow;
 mod health;
@@ -47,6 +48,7 @@ pub(crate) fn register(core: &Rc<Core>, table: &mlua::Table) -> mlua::Result<()>
     response::register(core, table)?;
     flow::register(core, table)?;
     conf::register(core, table)?;
+    consumers::register(core, table)?;
     health::register(core, table)?;
     instance::register(core, table)?;
     location::register(core, table)?;
