@@ -30,15 +30,17 @@ local schema = {
     required = { "header", "forward_header" },
 }
 
+local SECRETS = { "key", "secret" }
+
 local consumer_schema = {
     type = "object",
+    encrypt_fields = SECRETS,
+    required = SECRETS,
     properties = {
+        is_base64_encoded = { type = "boolean" },
         key = { type = "string" },
         secret = { type = "string" },
-        is_base64_encoded = { type = "boolean" },
     },
-    required = { "key", "secret" },
-    encrypt_fields = { "key", "secret" },
 }
 
 local _M = {

@@ -24,8 +24,9 @@ fn with_lookup<R>(
     let snapshot = conf::snapshot(core)?;
     let core = core.upgrade().ok_or_else(|| mlua::Error::runtime("the VM is gone"))?;
     let mut lookups = core.known.lookups.borrow_mut();
-    let new = Lookup::new(&plugin, &field);
-    let lookup = lookups.entry((plugin, field)).or_insert(new);
+    let lookup = lookups
+        .entry((plugin, field))
+        .or_insert_with_key(|(plugin, field)| Lookup::new(plugin, field));
     lookup.follow(&snapshot.consumers);
     Ok(ask(lookup))
 }
