@@ -29,7 +29,7 @@ local setmetatable = setmetatable
 local tostring = tostring
 local type = type
 
--- The field that must be unique per plugin.
+-- The field that must be unique per plugin; it is the one that is looked up.
 local UNIQUE_FIELDS = {
     ["key-auth"] = "key",
     ["basic-auth"] = "username",
@@ -135,7 +135,8 @@ local entry_mt = {
 
 local function new_entry(plugin_name)
     local object = plugin.get(plugin_name)
-    if (object and object.type ~= "auth") or consumer_count(plugin_name, "") == 0 then
+    local field = UNIQUE_FIELDS[plugin_name] or ""
+    if (object and object.type ~= "auth") or consumer_count(plugin_name, field) == 0 then
         return false
     end
     return setmetatable({ plugin_name = plugin_name, conf_version = entries_version, kv = {} },
