@@ -9,9 +9,11 @@
 //!
 //! Nothing here does network I/O or knows Lua; plugins are checked through a trait.
 
+pub mod bundle;
 pub mod check;
 pub mod consumer;
 mod defaults;
+pub mod emit;
 pub mod env;
 pub mod item;
 pub mod keyring;

@@ -85,6 +85,11 @@ fn parse_json(
     limits: &DocumentLimits,
     env: Env<'_>,
 ) -> Result<RawDocument, ParseError> {
+    split(json_root(text, limits, env)?, &|_| None)
+}
+
+/// A JSON text with its placeholders replaced.
+fn json_root(text: &str, limits: &DocumentLimits, env: Env<'_>) -> Result<Value, ParseError> {
     if text.len() > limits.bytes_max {
         return Err(ParseError::new(None, format!("larger than {} bytes", limits.bytes_max)));
     }
@@ -98,7 +103,24 @@ fn parse_json(
     });
     match missing {
         Some(sentence) => Err(ParseError::new(None, sentence)),
-        None => split(root, &|_| None),
+        None => Ok(root),
+    }
+}
+
+/// The root of a document as it is read before it is split.
+///
+/// # Errors
+///
+/// As [`parse`], but for what is wrong with sections.
+pub fn root(
+    text: &str,
+    format: Format,
+    limits: &DocumentLimits,
+    env: Env<'_>,
+) -> Result<Value, ParseError> {
+    match format {
+        Format::Yaml => yaml::parse(&yaml_text(text, env)?, limits, 0).map(|found| found.value),
+        Format::Json => json_root(text, limits, env),
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod ask;
 mod client;
+pub mod dump;
 mod fail;
 mod follow;
 mod grpc;
