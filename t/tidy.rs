@@ -118,7 +118,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("cli", &["clock", "codec", "config", "control", "limits", "lua", "sys"]),
+    // Dumps of etcd are files to `moongate config`.
+    (
+        "cli",
+        &["clock", "codec", "config", "control", "limits", "log::stamp", "lua", "store", "sys"],
+    ),
     ("main", &["cli"]),
 ];
 

@@ -22,7 +22,7 @@ use crate::{
         schema::{CheckOptions, Schema},
         upstream,
     },
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// Why an object is not written.
@@ -106,6 +106,8 @@ pub(super) fn id_text(id: &Value) -> Option<String> {
 /// One check of one object.
 pub(super) struct Review<'a> {
     pub(super) admin: &'a Admin,
+    /// Where ids are looked up.
+    pub(super) store: &'a dyn Store,
     pub(super) facts: &'a Facts,
     pub(super) resource: &'static Resource,
     pub(super) id: Option<&'a str>,
@@ -114,6 +116,8 @@ pub(super) struct Review<'a> {
     pub(super) manager: Option<&'a str>,
     /// Whether ids must exist, now and in this store.
     pub(super) follow: bool,
+    /// Whether keys of consumers must be nobody else's.
+    pub(super) unique: bool,
     /// Keys that were found and must still be there when the object is written.
     pub(super) needs: Vec<String>,
 }
@@ -230,7 +234,7 @@ impl Review<'_> {
         let word = reference.word;
         let words = format!("failed to fetch {word} info by {word} id [{id}]");
         let key = format!("{}/{id}", reference.collection);
-        match self.admin.store.get(&key).await {
+        match self.store.get(&key).await {
             Ok(Some(entry)) => {
                 self.needs.push(key);
                 Ok(serde_json::from_str(&entry.value).unwrap_or_default())
@@ -304,7 +308,7 @@ impl Review<'_> {
         if !self.follow {
             return Ok(());
         }
-        for entry in self.admin.store.list("global_rules/").await?.entries {
+        for entry in self.store.list("global_rules/").await?.entries {
             let other: Value = serde_json::from_str(&entry.value).unwrap_or_default();
             let id = entry.key.strip_prefix("global_rules/").unwrap_or_default();
             if Some(id) == self.id {
@@ -388,7 +392,7 @@ impl Review<'_> {
         }
         let words = format!("failed to fetch stream routes[{superior}]");
         let key = format!("stream_routes/{superior}");
-        let found = self.admin.store.get(&key).await;
+        let found = self.store.get(&key).await;
         let entry = found.map_err(|error| Fault::Unavailable(format!("{words}: {error}")))?;
         let Some(entry) = entry else { return bad(format!("{words}, response code: 404")) };
         self.needs.push(key);

@@ -20,6 +20,7 @@ mod list;
 pub mod listener;
 mod mask;
 mod objects;
+mod past;
 mod patch;
 mod pem;
 mod plugins;
@@ -27,7 +28,9 @@ mod reply;
 mod sealing;
 mod settings;
 pub mod standalone;
+mod state;
 mod table;
+mod transfer;
 mod unique;
 mod validate;
 mod wire;
@@ -218,7 +221,7 @@ impl Admin {
 
     /// The name of who asks, if its key allows what is asked.
     fn admit(&self, address: IpAddr, request: &Parts, query: &Query) -> Result<&str, Box<Reply>> {
-        let Some(keys) = &self.settings.keys else { return Ok("nobody") };
+        let Some(keys) = &self.settings.keys else { return Ok(self.settings.keyless) };
         let reads = matches!(request.method, Method::GET | Method::HEAD);
         if !reads && self.settings.is_keyless() {
             let text = "the Admin API has no key: none is configured in \
@@ -249,6 +252,11 @@ impl Admin {
         match (call.method.as_str(), path) {
             ("GET", ["plugins", "list"]) => return Ok(plugins::list(&call)),
             (method, ["plugins", "reload"]) => return self.reload(&call, method).await,
+            ("GET", ["moongate", "history"]) => return self.history(&call).await,
+            ("GET", ["moongate", "diff"]) => return self.diff(&call).await,
+            ("POST", ["moongate", "rollback"]) => return self.rollback(&call).await,
+            ("POST", ["moongate", "export"]) => return self.export(&call).await,
+            ("POST", ["moongate", "import"]) => return self.import(&call, body).await,
             ("POST", ["configs", "validate"]) => {
                 let bytes = read(body, BODY_BYTES_MAX).await?;
                 return self.validate(&call, &bytes).await;

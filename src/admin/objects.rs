@@ -146,12 +146,14 @@ impl Admin {
     fn review<'r>(&'r self, call: &'r Call<'_>, target: &'r Target) -> Review<'r> {
         Review {
             admin: self,
+            store: self.store.as_ref(),
             facts: call.facts,
             resource: target.resource,
             id: target.id.as_deref(),
             parent: target.parent.as_deref(),
             manager: target.manager.as_deref(),
             follow: true,
+            unique: true,
             needs: Vec::new(),
         }
     }

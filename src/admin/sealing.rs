@@ -33,16 +33,9 @@ impl Admin {
 /// as private keys. `key` is the object's key below the prefix of the store, such as `routes/1`.
 /// What cannot be decrypted stays as it is; returns how many texts that were.
 pub fn open_stored(facts: &Facts, ring: &Keyring, key: &str, value: &mut Value) -> usize {
-    let mut segments = key.split('/');
-    let (name, id, child) = (segments.next(), segments.next(), segments.next());
-    let resource = name.and_then(table::resource);
-    let resource = match (resource, child) {
-        (Some(parent), Some(child)) if parent.child == Some(child) => table::resource(child),
-        (resource, _) => resource,
-    };
-    let Some(resource) = resource else { return 0 };
+    let Some((resource, id)) = named(key) else { return 0 };
     let mut left = 0;
-    each_conf(facts, resource, id.unwrap_or_default(), value, &mut |conf, schema| {
+    each_conf(facts, resource, id, value, &mut |conf, schema| {
         left += ring.open_conf(conf, schema);
     });
     each_key(resource, value, &mut |text| match ring.open_key(text) {
@@ -50,6 +43,36 @@ pub fn open_stored(facts: &Facts, ring: &Keyring, key: &str, value: &mut Value) 
         Err(keyring::NotOurs) => left += 1,
     });
     left
+}
+
+/// Encrypts the secrets of an object that came from where they are plain; what the ring decrypts
+/// is encrypted already. Returns whether anything changed.
+pub(super) fn seal_plain(facts: &Facts, ring: &Keyring, key: &str, value: &mut Value) -> bool {
+    let Some((resource, id)) = named(key) else { return false };
+    let before = value.clone();
+    each_conf(facts, resource, id, value, &mut |conf, schema| {
+        // Back and forth, so that nothing is encrypted twice.
+        ring.open_conf(conf, schema);
+        ring.seal_conf(conf, schema);
+    });
+    each_key(resource, value, &mut |text| {
+        if let Ok(plain) = ring.open_key(text) {
+            *text = ring.seal_key(&plain);
+        }
+    });
+    *value != before
+}
+
+/// The resource of a key, and the id of what it names first.
+fn named(key: &str) -> Option<(&'static Resource, &str)> {
+    let mut segments = key.split('/');
+    let (name, id, child) = (segments.next(), segments.next(), segments.next());
+    let resource = name.and_then(table::resource)?;
+    let resource = match child {
+        Some(child) if resource.child == Some(child) => table::resource(child)?,
+        _ => resource,
+    };
+    Some((resource, id.unwrap_or_default()))
 }
 
 /// Visits the configurations of plugins, each with the schema that lists its secrets.

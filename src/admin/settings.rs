@@ -20,6 +20,8 @@ pub struct Settings {
     /// `None` where `admin_key_required` is off.
     pub(super) keys: Option<Keys>,
     pub(super) keyring: Arc<Keyring>,
+    /// Who it is that asks where no key is needed.
+    pub(super) keyless: &'static str,
 }
 
 impl Settings {
@@ -56,7 +58,15 @@ impl Settings {
             allow: allow.filter(|list| !list.is_empty()),
             keys: required.then_some(keys),
             keyring: Arc::new(Keyring::read(encryption)?),
+            keyless: "nobody",
         })
+    }
+
+    /// For somebody who has the store in their own hands: no key is asked for, no address refused.
+    #[must_use]
+    pub fn for_operator(mut self) -> Self {
+        (self.keys, self.allow, self.keyless) = (None, None, "moongate config");
+        self
     }
 
     /// Whether a key has to be generated: see [`keyfile`](super::keyfile). Until

@@ -146,10 +146,10 @@ impl Admin {
 }
 
 /// A place among those who may send a whole configuration now.
-struct Place<'a>(&'a AtomicUsize);
+pub(super) struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
-    fn take(taken: &'a AtomicUsize) -> Option<Self> {
+    pub(super) fn take(taken: &'a AtomicUsize) -> Option<Self> {
         let one_more = |taken| (taken < CONFIGS_MAX).then_some(taken + 1);
         let update = taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
         update.is_ok().then_some(Self(taken))

@@ -51,6 +51,15 @@ impl Wanted {
     }
 }
 
+/// What identifies the consumer in `conf`: plugin, field and value of each key that is no
+/// reference.
+pub(super) fn keys(conf: &Value) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    FIELDS.iter().filter_map(move |(plugin, field)| {
+        let key = conf.get("plugins")?.get(plugin)?.get(field)?.as_str()?;
+        (!pem::is_reference(key)).then(|| (*plugin, *field, key.to_owned()))
+    })
+}
+
 impl Review<'_> {
     pub(super) async fn unique_keys(&self, conf: &Value) -> Result<(), Fault> {
         let text =
@@ -61,13 +70,13 @@ impl Review<'_> {
             Some(Wanted::new(plugin, field, ring.guises(key)))
         };
         let wanted: Vec<Wanted> = FIELDS.iter().filter_map(want).collect();
-        if wanted.is_empty() || !self.follow {
+        if wanted.is_empty() || !self.follow || !self.unique {
             return Ok(());
         }
         let username = conf.get("username").and_then(Value::as_str);
         let ours = self.parent.or(username).unwrap_or_default();
         let credential = self.parent.and(self.id);
-        for entry in self.admin.store.list("consumers/").await?.entries {
+        for entry in self.store.list("consumers/").await?.entries {
             let owner = entry.key.strip_prefix("consumers/").unwrap_or_default();
             let (consumer, held_by) = match owner.split_once("/credentials/") {
                 Some((consumer, id)) => (consumer, Some(id)),

@@ -153,12 +153,14 @@ impl Admin {
 fn review<'r>(admin: &'r Admin, call: &'r Call<'_>, resource: &'static Resource) -> Review<'r> {
     Review {
         admin,
+        store: admin.store.as_ref(),
         facts: call.facts,
         resource,
         id: None,
         parent: None,
         manager: None,
         follow: false,
+        unique: true,
         needs: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod health;
 mod idl;
 mod plugin;
@@ -56,6 +57,8 @@ enum Verb {
         #[command(subcommand)]
         verb: idl::Verb,
     },
+    /// Shows, brings back, writes out and reads in what the Admin API stores.
+    Config(config::Config),
     /// Prints a signed request as a curl command.
     Sign(Box<sign::Options>),
     /// Exits with 0 when the running process is ready.
@@ -113,6 +116,7 @@ fn run() -> ExitCode {
             plugin::check(&options(false), &files)
         }
         Verb::Idl { verb } => idl::run(&verb),
+        Verb::Config(asked) => config::run(&asked, &options(false)),
         Verb::Sign(options) => sign::run(&options),
         Verb::Health => health::run(&options(false)),
         Verb::Version => {

@@ -11,10 +11,12 @@ mod etcd;
 mod health;
 mod http;
 mod judge;
+mod offline;
 mod rebuild;
 mod signals;
 mod start;
 mod stored;
+mod stores;
 
 use std::{
     path::PathBuf,
@@ -29,6 +31,7 @@ use stored::Storage;
 use tokio::sync::oneshot;
 
 pub use checker::Checker;
+pub use offline::{Door, Place, place, store_owner};
 pub(crate) use start::pid_file;
 pub use start::{Options, checking, checking_plugins};
 
@@ -240,6 +243,8 @@ impl Control {
                 }
             }
         }
+        // Its confs are checked with the new code.
+        self.reclaim_store();
         // The outcome is in the log and on the board.
         let _ = self.reload_code(true);
         self.reload_objects();

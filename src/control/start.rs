@@ -343,7 +343,7 @@ fn example(options: &Options, config_path: &Path, local: &Local) -> Option<&'sta
     Some(include_str!("../../conf/apisix.yaml"))
 }
 
-fn load_local(options: &Options, path: &Path) -> Result<local::Loaded, String> {
+pub(super) fn load_local(options: &Options, path: &Path) -> Result<local::Loaded, String> {
     let result = if path.exists() || options.config.is_some() {
         local::load(path, &env::process)
     } else {

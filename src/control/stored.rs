@@ -4,14 +4,16 @@ use std::{
     collections::HashSet,
     path::Path,
     sync::{Arc, mpsc},
-    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Checker, Control, Event, admin, etcd};
+use super::{
+    Checker, Control, Event, admin, etcd,
+    stores::{Effective, File, NoStore, sink},
+};
 use crate::{
     admin::open_stored,
     config::{
@@ -25,26 +27,14 @@ use crate::{
     },
     log::error_log::Level,
     log_at,
-    store::{
-        Answer, Batch, Change, Entry, Listing, Sink, Store, StoreError, UNREADABLE, Write, Written,
-        embedded::{self, Embedded, OpenError},
-        etcd::Etcd,
-    },
-    sys::platform,
+    store::{Batch, Change, Entry, Listing, Store, UNREADABLE, embedded::OpenError, etcd::Etcd},
 };
-
-/// How long the answer to a write waits until all workers serve by it. What takes longer is told
-/// as written, which it is.
-const EFFECT: Duration = Duration::from_secs(1);
 
 /// Objects that are values at one time when there are very many.
 const AT_ONCE: usize = 1024;
 
 /// How long a start waits for the first word of the store.
 const FIRST: Duration = Duration::from_secs(60);
-
-/// How long a take-over waits for the store of the process before it.
-const RELEASE: Duration = Duration::from_secs(5);
 
 /// Where objects are stored, if they are.
 pub(super) struct Storage {
@@ -56,6 +46,8 @@ pub(super) struct Storage {
     pub(super) by_default: bool,
     /// For what is encrypted in it.
     keyring: Arc<Keyring>,
+    /// Whether the file was handed over to another process.
+    released: bool,
 }
 
 impl Storage {
@@ -74,7 +66,7 @@ impl Storage {
         let by_default = by_default && local.provider == Some(Provider::Embedded);
         let stored = match local.provider {
             Some(Provider::Embedded) => {
-                match open_embedded(&admin::data_dir(prefix), takeover, events) {
+                match File::open(&admin::data_dir(prefix), takeover, events) {
                     Ok(file) => Some(Stored::new(Arc::clone(&file) as _, Some(file))),
                     Err(error @ OpenError::Io { .. }) if by_default => {
                         log_at!(Level::Error, "nothing can be stored: {error}");
@@ -87,7 +79,7 @@ impl Storage {
             Some(Provider::Etcd) => Some(Stored::new(connect(prefix, local, events)?, None)),
             Some(Provider::File(_)) | None => None,
         };
-        Ok(Self { stored, why_none, by_default, keyring })
+        Ok(Self { stored, why_none, by_default, keyring, released: false })
     }
 
     /// The store for those who write: their answers come when the workers serve by what they wrote.
@@ -121,111 +113,14 @@ fn connect(
 pub(super) struct Stored {
     pub(super) store: Arc<dyn Store>,
     /// The same, if it is a file of ours.
-    file: Option<Arc<Embedded>>,
+    file: Option<Arc<File>>,
     /// The revision by which all workers serve.
     applied: watch::Sender<u64>,
 }
 
 impl Stored {
-    fn new(store: Arc<dyn Store>, file: Option<Arc<Embedded>>) -> Self {
+    fn new(store: Arc<dyn Store>, file: Option<Arc<File>>) -> Self {
         Self { store, file, applied: watch::Sender::new(0) }
-    }
-}
-
-/// Opens the store, which a process before us may have to let go first.
-fn open_embedded(
-    data: &Path,
-    takeover: bool,
-    events: &mpsc::Sender<Event>,
-) -> Result<Arc<Embedded>, OpenError> {
-    let open = || Embedded::open(data, embedded::Options::default(), sink(events));
-    let end = Instant::now() + RELEASE;
-    let mut asked = false;
-    loop {
-        match open() {
-            Err(OpenError::InUse { .. }) if takeover && Instant::now() < end => {
-                if !asked && let Some(pid) = embedded::owner(data) {
-                    // If it is gone meanwhile, so is its lock.
-                    let _ = platform::signal(pid, platform::RELEASE);
-                    asked = true;
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Sends what a store tells to the control thread.
-fn sink(events: &mpsc::Sender<Event>) -> Sink {
-    let events = events.clone();
-    Box::new(move |batch| {
-        // Without a control thread nobody serves.
-        let _ = events.send(Event::Stored(batch));
-    })
-}
-
-/// A store whose writes are answered when they are in force.
-struct Effective {
-    store: Arc<dyn Store>,
-    applied: watch::Receiver<u64>,
-}
-
-impl Store for Effective {
-    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
-        self.store.get(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Listing> {
-        self.store.list(prefix)
-    }
-
-    fn write(&self, write: Write) -> Answer<'_, Written> {
-        Box::pin(async move {
-            if self.applied.has_changed().is_err() {
-                return Err(StoreError::Unavailable(NOT_USED.to_owned()));
-            }
-            let written = self.store.write(write).await?;
-            let mut applied = self.applied.clone();
-            let there = applied.wait_for(|revision| *revision >= written.revision);
-            // In a process that ends nothing comes into force.
-            let _ = tokio::time::timeout(EFFECT, there).await;
-            Ok(written)
-        })
-    }
-
-    fn new_id(&self) -> Answer<'_, u64> {
-        self.store.new_id()
-    }
-}
-
-/// What a write is told when the file of objects serves instead of the store.
-const NOT_USED: &str = "the objects' file is in use since it is there, and the store is not";
-
-/// Where nothing can be stored, and why.
-struct NoStore(String);
-
-impl NoStore {
-    fn answer<T: 'static>(&self) -> Answer<'_, T> {
-        Box::pin(async { Err(StoreError::Unavailable(self.0.clone())) })
-    }
-}
-
-impl Store for NoStore {
-    fn get<'a>(&'a self, _: &'a str) -> Answer<'a, Option<Entry>> {
-        self.answer()
-    }
-
-    fn list<'a>(&'a self, _: &'a str) -> Answer<'a, Listing> {
-        self.answer()
-    }
-
-    fn write(&self, _: Write) -> Answer<'_, Written> {
-        self.answer()
-    }
-
-    fn new_id(&self) -> Answer<'_, u64> {
-        self.answer()
     }
 }
 
@@ -288,6 +183,21 @@ impl Control {
         match self.runtime.block_on(file.release()) {
             Ok(()) => log_at!(Level::Notice, "the store is handed over to another process"),
             Err(why) => log_at!(Level::Error, "the store cannot be handed over: {why}"),
+        }
+        self.storage.released = true;
+        self.board.set_objects_error(Some("the store is handed over".to_owned()));
+    }
+
+    /// Takes the store back that was handed over, if whoever had it is done with it.
+    pub(super) fn reclaim_store(&mut self) {
+        let stored = self.storage.stored.as_ref().filter(|_| self.storage.released);
+        let Some(file) = stored.and_then(|stored| stored.file.as_ref()) else { return };
+        match file.open_again() {
+            Ok(()) => {
+                self.storage.released = false;
+                log_at!(Level::Notice, "the store is open again");
+            }
+            Err(why) => log_at!(Level::Warn, "the store stays handed over: {why}"),
         }
     }
 
@@ -478,6 +388,7 @@ fn with_id(kind: Kind, id: &str, mut value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Entry;
 
     fn put(key: &str, value: &str) -> Option<ObjectChange> {
         let entry = Entry { key: key.into(), value: value.into(), created: 1, modified: 2 };

@@ -13,6 +13,10 @@ pub mod etcd;
 
 use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+pub use embedded::{Difference, HistoryError, Revision};
+
+use crate::limits;
+
 /// What a value begins with that stands for one that is no text: the reason follows. It is never
 /// JSON, so whoever reads objects isolates it like any other garbage, under its key. A key that is
 /// no text has `\xff` for each byte that is none.
@@ -151,8 +155,54 @@ impl error::Error for StoreError {}
 /// The answer to a question, which a thread of the store works on.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// The answer to a question about earlier revisions.
+pub type PastAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, HistoryError>> + Send + 'a>>;
+
+/// The earlier revisions of a store that keeps them.
+pub trait Past: Send + Sync {
+    /// The last revisions that changed something, the newest first, `limit` of them at most.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`]
+    fn history(&self, limit: usize) -> Answer<'_, Vec<Revision>>;
+
+    /// The keys whose texts differ between two revisions, in the order of the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`HistoryError::NotKept`] if one of them is too old or yet to come
+    fn diff(&self, from: u64, to: u64) -> PastAnswer<'_, Vec<Difference>>;
+
+    /// Writes all keys as they were at revision `to`, as a new revision.
+    ///
+    /// # Errors
+    ///
+    /// [`HistoryError::NotKept`] if the revision is too old or yet to come
+    fn rollback<'a>(&'a self, to: u64, who: &'a str) -> PastAnswer<'a, Written>;
+}
+
+/// What one write may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Steps.
+    pub ops: usize,
+    /// Bytes of all keys and values.
+    pub bytes: usize,
+}
+
 /// A store. Keys are as in [`Entry::key`].
 pub trait Store: Send + Sync {
+    /// Its earlier revisions, if it keeps them.
+    fn past(&self) -> Option<&dyn Past> {
+        None
+    }
+
+    /// What one write may hold.
+    fn room(&self) -> Room {
+        Room { ops: usize::MAX, bytes: limits::STORE_WRITE_BYTES_MAX }
+    }
+
     /// The entry of a key.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod keys;
 mod objects;
 mod port;
 mod table;
+mod transfer;
 mod whole;
 
 use std::{

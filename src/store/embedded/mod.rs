@@ -12,7 +12,9 @@
 //!
 //! Begin with `writer`, then `tables` and `history`; `disk` is where the bytes go.
 
-use super::{Answer, Entry, Listing, Op, Sink, Store, StoreError, Write, Written};
+use super::{
+    Answer, Entry, Listing, Op, Past, PastAnswer, Sink, Store, StoreError, Write, Written,
+};
 use crate::{clock, limits};
 use disk::Folder;
 use fault::{Fault, panic_text};
@@ -253,7 +255,25 @@ impl Drop for Embedded {
     }
 }
 
+impl Past for Embedded {
+    fn history(&self, limit: usize) -> Answer<'_, Vec<Revision>> {
+        Box::pin(Self::history(self, limit))
+    }
+
+    fn diff(&self, from: u64, to: u64) -> PastAnswer<'_, Vec<Difference>> {
+        Box::pin(Self::diff(self, from, to))
+    }
+
+    fn rollback<'a>(&'a self, to: u64, who: &'a str) -> PastAnswer<'a, Written> {
+        Box::pin(Self::rollback(self, to, who))
+    }
+}
+
 impl Store for Embedded {
+    fn past(&self) -> Option<&dyn Past> {
+        Some(self)
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
         let key = key.to_owned();
         Box::pin(self.read(move |transaction| reader::get(transaction, &key)))

@@ -56,13 +56,19 @@ pub use self::{
     options::{Endpoint, Options, TlsFiles},
     saver::Saved,
 };
-use super::{Answer, Entry, Listing, Sink, Store, StoreError, Write, Written};
+use super::{Answer, Entry, Listing, Room, Sink, Store, StoreError, Write, Written};
 
 /// Questions that wait to be taken; more wait with who asks.
 const WAITING_MAX: usize = 256;
 
 /// Questions that are asked of etcd at the same time.
 const ASKING_MAX: usize = 64;
+
+/// Steps of one transaction: below etcd's `--max-txn-ops`, 128 unless told otherwise.
+const OPS_MAX: usize = 100;
+
+/// Bytes of one transaction: below etcd's `--max-request-bytes`, 1.5 MiB unless told otherwise.
+const BYTES_MAX: usize = 1 << 20;
 
 /// How long the end waits for a snapshot that is being written.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -177,6 +183,10 @@ impl Drop for Etcd {
 }
 
 impl Store for Etcd {
+    fn room(&self) -> Room {
+        Room { ops: OPS_MAX, bytes: BYTES_MAX }
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
         Box::pin(self.ask(|reply| Ask::Get(key.to_owned(), reply)))
     }
