@@ -17,6 +17,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Checker, Event, Options, admin, etcd,
@@ -47,6 +48,8 @@ pub struct Place {
     pub key: Option<String>,
     /// What keys begin with in etcd.
     pub etcd_prefix: String,
+    /// Whether the embedded store was ever used.
+    pub stored: bool,
     /// The objects' file, where that is the provider.
     pub file: std::path::PathBuf,
     /// Its format.
@@ -73,6 +76,7 @@ pub fn place(options: &Options) -> Result<Place, String> {
         admin: local.enable_admin.then(|| SocketAddr::from(local.admin)),
         key: configured_key(&local).or_else(|| kept_key(&options.prefix)),
         etcd_prefix: prefix.to_owned(),
+        stored: admin::data_dir(&options.prefix).join("moongate.redb").exists(),
         file: local::standalone_path(&options.prefix, format, &env::process),
         format,
     })
@@ -105,6 +109,19 @@ pub fn store_owner(prefix: &Path) -> Option<i32> {
     embedded::owner(&admin::data_dir(prefix))
 }
 
+/// Takes the signals that ask a gateway for its store and for a reload, and does nothing: others
+/// who take this process for a gateway would end it in the middle of its work.
+fn keep_running() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let _inside = runtime.enter();
+    for kind in [SignalKind::user_defined2(), SignalKind::hangup()] {
+        // What is installed once stays.
+        drop(signal(kind).map_err(|error| format!("cannot handle signals: {error}"))?);
+    }
+    Ok(())
+}
+
 /// The Admin API in this process, over a store that no gateway has open, or over etcd.
 pub struct Door {
     admin: Arc<Admin>,
@@ -121,6 +138,7 @@ impl Door {
     /// Why it cannot be opened.
     pub fn open(options: &Options, place: &Place) -> Result<Self, String> {
         let (vm, local) = start::checking(options)?;
+        keep_running()?;
         let sink = || -> Sink { Box::new(|_| {}) };
         let store: Arc<dyn Store> = match place.provider {
             Provider::Embedded => {

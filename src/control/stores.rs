@@ -25,7 +25,8 @@ use crate::{
 /// as written, which it is.
 const EFFECT: Duration = Duration::from_secs(1);
 
-/// What is added for each key that changes at once, and how long it is at most.
+/// What is added for each key that changes at once; and how long it is at most, which is for what
+/// nobody does often.
 const EACH: Duration = Duration::from_millis(2);
 const EFFECT_MAX: Duration = Duration::from_secs(60);
 
@@ -146,13 +147,12 @@ impl Effective {
         }
     }
 
-    /// Waits until the workers serve by what changed so many keys.
-    async fn in_force(&self, revision: u64, changes: usize) {
+    /// Waits until the workers serve by a revision, but not for longer than `patience`.
+    async fn in_force(&self, revision: u64, patience: Duration) {
         let mut applied = self.applied.clone();
         let there = applied.wait_for(|applied| *applied >= revision);
-        let patience = EFFECT + EACH * u32::try_from(changes).unwrap_or(u32::MAX);
         // In a process that ends nothing comes into force.
-        let _ = tokio::time::timeout(patience.min(EFFECT_MAX), there).await;
+        let _ = tokio::time::timeout(patience, there).await;
     }
 }
 
@@ -177,7 +177,7 @@ impl Past for Effective {
             let no_past = || StoreError::Unavailable(NO_PAST.to_owned());
             let past = self.store.past().ok_or_else(no_past)?;
             let written = past.rollback(to, who).await?;
-            self.in_force(written.revision, written.before.len()).await;
+            self.in_force(written.revision, EFFECT_MAX).await;
             Ok(written)
         })
     }
@@ -206,9 +206,10 @@ impl Store for Effective {
     fn write(&self, write: Write) -> Answer<'_, Written> {
         Box::pin(async move {
             self.in_use()?;
-            let changes = write.ops.len();
+            let changes = u32::try_from(write.ops.len()).unwrap_or(u32::MAX);
             let written = self.store.write(write).await?;
-            self.in_force(written.revision, changes).await;
+            let patience = EFFECT.saturating_add(EACH.saturating_mul(changes));
+            self.in_force(written.revision, patience.min(EFFECT_MAX)).await;
             Ok(written)
         })
     }

@@ -58,6 +58,13 @@ class Writer(threading.Thread):
         return len(self.acknowledged) >= wanted
 
 
+def eventually(what, patience=60):
+    end = time.monotonic() + patience
+    while not (good := what()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return good
+
+
 def owner(place):
     return place.read("data/moongate.lock").split("\n")[0]
 
@@ -94,10 +101,8 @@ def borrowed(report, place, process, upstream, writer):
     text = json.dumps({"routes": [dict(route("/borrowed", upstream), id="borrowed")]}).encode()
     place.good("--takeover", "import", "--merge", "-", stdin=text)
     report.check("writes go on after a command had the store", writer.more(20), writer.odd)
-    end = time.monotonic() + 30
-    while place.ask("/borrowed")[0] != 200 and time.monotonic() < end:
-        time.sleep(0.05)
-    report.equal("what the command wrote is served", place.ask("/borrowed")[0], 200)
+    served = eventually(lambda: place.ask("/borrowed")[0] == 200)
+    report.check("what the command wrote is served", served)
     who = [one["who"] for one in json.loads(place.good("history", "--json", "--limit", "1000"))["revisions"]]
     report.check("the history has both", {"admin", "moongate config"} <= set(who), set(who))
     report.equal("the gateway has the store again", owner(place), str(process.pid))
@@ -114,7 +119,10 @@ def main():
     place = Place(options.port)
     try:
         process = place.start()
-        place.put("routes/live", route("/live", upstream))
+        live = route("/live", upstream)
+        # Connections that are used once ask for /say.
+        place.put("routes/live", {"uris": ["/live", "/say"], "upstream": live["upstream"]})
+        report.check("it serves", eventually(lambda: place.ask("/live")[0] == 200))
         traffic = rig.Traffic(options.port, connections=32, sockets=0, pause=0.02, short=0.005,
                               paths=("/live",))
         writer = Writer(place, upstream)

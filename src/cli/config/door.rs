@@ -48,6 +48,11 @@ pub(super) fn ask(
         // Whoever follows etcd hears of what is written to it.
         Provider::Etcd | Provider::File(_) => None,
     };
+    let reads = !path.starts_with("import");
+    if place.provider == Provider::Embedded && reads && owner.is_none() && !place.stored {
+        let prefix = options.prefix.display();
+        return Err(format!("nothing is stored below {prefix}/data; --prefix names another place"));
+    }
     match owner {
         Some(pid) if !options.takeover => running(place, pid, (method, &target, &body)),
         owner => {
