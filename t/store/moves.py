@@ -202,9 +202,21 @@ def there_and_back(report, etcd, home, given, port):
                      read(given).keys())
         serves(report, "yaml", files, moved=False)
         refusals(report, other, files)
+        garbage(report, etcd, other, given)
     finally:
         for place in (other, back, files):
             place.close()
+
+
+def garbage(report, etcd, place, given):
+    """What is no text cannot be in a dump of texts; the rest can."""
+    etcd.ctl("put", "/other/routes/garbage", stdin=b"\xff\xfe")
+    code, out, errors = place.run("export", "--format", "etcd")
+    report.check("garbage is named", code == 1 and out == "" and "routes/garbage: " in errors, errors)
+    left = place.good("export", "--format", "etcd", "--skip-invalid")
+    report.equal("and left out if asked for", below(pairs(left), "/other"), given)
+    code, _, errors = place.run("export", "--from", place.path("none"))
+    report.check("a file that is not there is named", code == 1 and "/none: " in errors, errors)
 
 
 def refusals(report, etcd, files):
@@ -278,8 +290,30 @@ def history(report, port):
         report.equal("without a gateway it is the command's", newest[0]["who"], "moongate config")
         place.start()
         report.equal("and serves from the next start on", place.ask("/echo")[1], "three")
+        without_key(report, place, first)
     finally:
         place.close()
+
+
+def without_key(report, place, first):
+    """A gateway that the command cannot ask: it says so, and may borrow the store."""
+    key = place.key()
+    rig.write(place.path("data/admin.key"), "0" * len(key))
+    code, _, errors = place.run("history")
+    report.check("a wrong key is told", code == 1 and "refuses the key" in errors, errors)
+    rig.write(place.path("data/admin.key"), key)
+    place.stop()
+    config = place.read("conf/config.yaml").replace("apisix:\n", "apisix:\n  enable_admin: false\n")
+    rig.write(place.path("conf/config.yaml"), config)
+    place.start()
+    code, _, errors = place.run("history")
+    told = "its Admin API is off" in errors and "--takeover" in errors
+    report.check("that the Admin API is off is told", code == 1 and told, errors)
+    place.good("--takeover", "rollback", str(first))
+    end = time.monotonic() + 60
+    while (body := place.ask("/echo")[1]) != "one" and time.monotonic() < end:
+        time.sleep(0.05)
+    report.equal("what a borrowed store got is served", body, "one")
 
 
 def many(report, port, count, upstream):

@@ -140,3 +140,68 @@ fn over_http(
     }
     Ok((status, body))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::BufRead as _, io::BufReader, net::TcpListener, path::PathBuf};
+
+    use super::*;
+    use crate::config::local::Format;
+
+    /// Asks somebody who answers so, one connection after the other.
+    fn asked(answers: &'static [&'static str]) -> Result<Asked, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place {
+            provider: Provider::Embedded,
+            why: String::new(),
+            admin: Some(listener.local_addr().unwrap()),
+            key: Some("the-key".to_owned()),
+            etcd_prefix: "/apisix".to_owned(),
+            stored: true,
+            file: PathBuf::new(),
+            format: Format::Yaml,
+        };
+        let server = thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                let head: Vec<String> =
+                    head.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+                assert_eq!(head[0], "GET /apisix/admin/moongate/history HTTP/1.1");
+                assert!(head.iter().any(|line| line == "X-API-KEY: the-key"), "{head:?}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let result = running(&place, 17, ("GET", "/apisix/admin/moongate/history", b""));
+        server.join().unwrap();
+        result
+    }
+
+    const MOVING: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 27\r\n\r\n{\"error_msg\":\"handed over\"}";
+    const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+
+    #[test]
+    fn who_has_the_store_is_waited_for() {
+        assert_eq!(asked(&[GOOD]).unwrap(), (200, serde_json::json!({})));
+        assert_eq!(asked(&[MOVING, MOVING, GOOD]).unwrap().0, 200);
+    }
+
+    #[test]
+    fn answers_that_are_none_are_told() {
+        for (answer, why) in [
+            ("", "no answer"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", "the answer broke off"),
+            ("nothing\r\n\r\n", "without a status"),
+            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}", "refuses the key"),
+            ("HTTP/1.1 403 Forbidden\r\nContent-Length: 1\r\n\r\nx", "allow_admin"),
+            ("HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\nx", "not the Admin API"),
+        ] {
+            let answers: &'static [&'static str] = vec![answer].leak();
+            let error = asked(answers).unwrap_err();
+            assert!(
+                error.contains(why) && error.contains("17") | error.contains("http://"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
     },
     control::{Options, Place},
     limits,
-    store::{Entry, Listing, etcd::dump},
+    store::{Entry, Listing, UNREADABLE, etcd::dump},
 };
 
 /// What a file holds.
@@ -42,7 +42,10 @@ pub(super) fn load(path: &Path, from: From, prefix: &str) -> Result<Loaded, Stri
     let name =
         if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
     let text = text(path).map_err(|error| format!("{name}: {error}"))?;
-    let failed = |why: String| format!("{name}: {why}");
+    let failed = |why: String| {
+        let elsewhere = if why.contains("give its prefix") { " (--etcd-prefix)" } else { "" };
+        format!("{name}: {why}{elsewhere}")
+    };
     let kind = match from {
         From::Auto => guess(path, &text),
         From::Yaml => Guess::Sections(Format::Yaml),
@@ -143,7 +146,10 @@ pub(super) fn export(export: &Export, options: &Options, place: &Place) -> Resul
         }
     };
     let text = match kind {
-        Kind::Etcd => dump::write(&listing, &place.etcd_prefix) + "\n",
+        Kind::Etcd => {
+            let listing = readable(listing, export.skip_invalid)?;
+            dump::write(&listing, &place.etcd_prefix) + "\n"
+        }
         kind => {
             let root = document(listing, export.skip_invalid)?;
             match kind {
@@ -198,6 +204,18 @@ fn stored(options: &Options, place: &Place, decrypt: bool) -> Result<Listing, St
     let entries = entries.ok_or("the Admin API's answer is no export")?;
     let revision = answer.get("revision").and_then(Value::as_u64).unwrap_or_default();
     Ok(Listing { entries, revision })
+}
+
+/// What is text: of other values the store knows only that they are there.
+fn readable(mut listing: Listing, skip: bool) -> Result<Listing, String> {
+    let misfit = |entry: &Entry| {
+        let why = entry.value.strip_prefix(UNREADABLE)?.to_owned();
+        Some(Misfit { at: entry.key.to_string(), why })
+    };
+    let misfits: Vec<Misfit> = listing.entries.iter().filter_map(misfit).collect();
+    refuse(&misfits, skip)?;
+    listing.entries.retain(|entry| !entry.value.starts_with(UNREADABLE));
+    Ok(listing)
 }
 
 /// The document of all entries.
