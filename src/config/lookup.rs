@@ -81,9 +81,8 @@ impl Lookup {
 
     fn note(&mut self, item: &Item<Consumer>, place: u64, is_there: bool) {
         self.looked_at += 1;
-        let Some(conf) = item.value.get("plugins").and_then(|of| of.get(&*self.plugin)) else {
-            return;
-        };
+        let of = item.typed.plugins.iter().find(|conf| *conf.name == *self.plugin);
+        let Some(conf) = of.map(|conf| conf.conf.value()) else { return };
         self.with_plugin =
             if is_there { self.with_plugin + 1 } else { self.with_plugin.saturating_sub(1) };
         let Some(text) = conf.get(&*self.field).and_then(text_of) else { return };
@@ -140,7 +139,7 @@ mod tests {
             created_index: 1,
             modified_index: 1,
             hash: 0,
-            value: Arc::new(value),
+            value: Packed::of(&value),
             typed,
         })
     }
