@@ -1,11 +1,12 @@
 //! The port of the Admin API: hyper's HTTP/1 in front of [`Admin::serve`].
 
 use std::{
-    convert::Infallible, io, net::IpAddr, pin::pin, rc::Rc, sync::Arc, thread, time::Duration,
+    cell::Cell, convert::Infallible, io, net::IpAddr, pin::pin, rc::Rc, sync::Arc, thread,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http::request::Parts;
+use http::{HeaderValue, header, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Body as _, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +17,7 @@ use tokio::{
     time,
 };
 
-use super::{Admin, BodyError};
+use super::{Admin, BODY_BYTES_MAX, BodyError};
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 256;
@@ -32,6 +33,9 @@ const BODY_TIME: Duration = Duration::from_secs(120);
 
 /// Bytes of a body too large that are read all the same.
 const DRAINED_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a client whose request is refused may take for the body that nobody wants.
+const UNWANTED_TIME: Duration = Duration::from_secs(5);
 
 /// After how long the port is tried again when the system has no descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -83,8 +87,17 @@ where
 {
     let service = service_fn(|request: Request<Incoming>| async move {
         let (parts, body) = request.into_parts();
-        let read = async |bytes_max| collect(&parts, body, bytes_max).await;
-        let response = admin.serve(address, &parts, read).await;
+        let body = Cell::new(Some(body));
+        let read = async |bytes_max| match body.take() {
+            Some(body) => collect(&parts, body, bytes_max).await,
+            None => Ok(Bytes::new()),
+        };
+        let mut response = admin.serve(address, &parts, read).await;
+        if let Some(unwanted) = body.take()
+            && !is_drained(&parts, unwanted).await
+        {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok::<_, Infallible>(response.map(Full::new))
     });
     // What a client of this listener breaks is its own affair.
@@ -94,6 +107,30 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// Whether the body of a request that was refused before it was read is out of the way. hyper closes
+/// a connection with one in it, without having said so in the answer.
+async fn is_drained(parts: &Parts, body: Incoming) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    let told = body.size_hint().lower();
+    if parts.headers.contains_key("expect") || told > BODY_BYTES_MAX as u64 {
+        return false;
+    }
+    let mut body = pin!(body);
+    let read = async {
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            read += frame.ok()?.data_ref().map_or(0, Bytes::len);
+            if read > BODY_BYTES_MAX {
+                return None;
+            }
+        }
+        Some(())
+    };
+    matches!(time::timeout(UNWANTED_TIME, read).await, Ok(Some(())))
 }
 
 /// Reads a body. One that is too large is refused, and what its client sends all the same is read

@@ -73,6 +73,40 @@ fn a_body_of_unknown_length_is_bounded() {
     assert!(answer.contains("is greater than the maximum size 1572864"), "{answer}");
 }
 
+/// Sends the request and then, in pieces, its body; returns what comes back until the connection
+/// ends or as much as two answers came.
+fn refused(body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(start()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!(
+        "PUT /apisix/admin/routes/1 HTTP/1.1\r\nhost: a\r\nx-api-key: wrong\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    let mut bytes = [0; 4096];
+    std::thread::sleep(Duration::from_millis(100));
+    // What cannot be sent was refused with the connection.
+    if stream.write_all(body).is_ok() {
+        let next = b"HEAD /apisix/admin HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(next);
+    }
+    while let Ok(length @ 1..) = stream.read(&mut bytes) {
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    text
+}
+
+#[test]
+fn a_refused_request_does_not_break_its_connection_and_a_broken_one_is_announced() {
+    let answers = refused(&[b' '; 100_000]);
+    assert!(answers.starts_with("HTTP/1.1 401 ") && answers.contains("HTTP/1.1 200 "), "{answers}");
+    let answers = refused(&vec![b' '; 20 << 20]);
+    assert!(answers.is_empty() || answers.contains("connection: close"), "{answers}");
+    assert!(!answers.contains("HTTP/1.1 200 "), "{answers}");
+}
+
 #[test]
 fn what_is_no_http_is_not_answered_with_more_than_that() {
     for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {
