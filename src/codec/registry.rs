@@ -46,13 +46,24 @@ pub fn find<'p>(known: &'p [Protocol], name: &str) -> Result<&'p Protocol, Strin
     })
 }
 
-/// Checks a stored file by the language its name ends with; others are not known here.
+/// Checks a stored file by the language its name ends with. One whose name says none, such as those
+/// of APISIX, must be right in one of the languages.
 ///
 /// # Errors
 /// What is wrong with it, with line and column.
 pub fn check(known: &[Protocol], source: &Source<'_>) -> Result<(), String> {
-    match known.iter().find(|protocol| source.name.ends_with(protocol.suffix)) {
-        Some(protocol) => (protocol.check)(source),
-        None => Ok(()),
+    if let Some(protocol) = known.iter().find(|protocol| source.name.ends_with(protocol.suffix)) {
+        return (protocol.check)(source);
     }
+    let mut wrong = Vec::new();
+    for protocol in known {
+        match (protocol.check)(source) {
+            Ok(()) => return Ok(()),
+            Err(why) => {
+                let first = why.lines().next().unwrap_or_default();
+                wrong.push(format!("as {}: {first}", protocol.suffix));
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }

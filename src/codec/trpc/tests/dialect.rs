@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{PROTO, dialect, source};
 use crate::codec::{
-    Answer, Arguments, Call, Dialect as _, Input, Refusal, registry,
+    Answer, Arguments, Call, Dialect as _, Input, Refusal,
+    registry::{self, Source},
     trpc::{
         Dialect,
         frame::Frame,
@@ -95,6 +96,18 @@ fn it_is_found_among_the_protocols() {
     let made = (protocol.dialect)(&json!({}), &[source(PROTO)]).expect("a dialect");
     assert_eq!(made.framing().name(), "trpc");
     assert!(registry::check(registry::PROTOCOLS, &source("message {")).is_err());
+}
+
+#[test]
+fn a_description_without_a_telling_name_is_right_in_one_of_the_languages() {
+    let check = |text: &str| {
+        registry::check(registry::PROTOCOLS, &Source { name: "1", text: text.as_bytes() })
+    };
+    assert_eq!(check(PROTO), Ok(()));
+    assert_eq!(check("module A { struct B { 0 require int c; }; };"), Ok(()));
+    let why = check("syntax = \"proto3\"; nonsense").expect_err("neither");
+    assert!(why.contains("as .tars: ") && why.contains("as .proto: "), "{why}");
+    assert_eq!(registry::check(&[], &Source { name: "1", text: b"?" }), Ok(()));
 }
 
 #[test]
