@@ -189,28 +189,8 @@ function _M.destroy(name, lives_on)
 end
 
 
-local function check_meta(conf)
-    local meta = conf._meta
-    if type(meta) ~= "table" then
-        return true
-    end
-    if meta.filter then
-        local expr, err = require("resty.expr.v1").new(meta.filter)
-        if not expr then
-            return nil, "failed to validate the 'vars' expression: " .. tostring(err)
-        end
-    end
-    if meta.pre_function then
-        local chunk, err = load(meta.pre_function, "=pre_function")
-        if not chunk then
-            return nil, "failed to load _meta.pre_function: " .. tostring(err)
-        end
-    end
-    return true
-end
-
-
---- Checks one conf of one plugin and fills in the defaults.
+--- Checks one conf of one plugin and fills in the defaults. What is below `_meta`, and means the
+-- same for all plugins, is checked by who asks.
 -- @tparam string name the plugin
 -- @tparam table conf changed in place
 -- @tparam number|nil schema_type nil, TYPE_CONSUMER or TYPE_METADATA
@@ -224,10 +204,6 @@ function _M.check(name, conf, schema_type)
     local ok, err = plugin.check_schema(conf, schema_type)
     if not ok then
         return false, tostring(err)
-    end
-    ok, err = check_meta(conf)
-    if not ok then
-        return false, err
     end
     return true
 end
