@@ -1,7 +1,9 @@
 //! An etcd that is not what it was: compacted, wiped, restored, or another one.
 
+use moongate::store::Store as _;
+
 use crate::{
-    seen::{Tried, options},
+    seen::{Tried, block, options},
     server::{Folder, Proxy, Server},
 };
 
@@ -162,4 +164,74 @@ fn an_etcd_that_went_back_to_a_backup_is_read_anew() {
         seen.lost.is_none() && seen.content.keys().eq(["routes/1"])
     });
     assert_eq!(tried.get("routes/2"), None);
+}
+
+#[test]
+fn a_wiped_etcd_takes_nothing_away_until_somebody_puts_a_key_there() {
+    let folder = Folder::new("emptied");
+    let mut server = Server::alone(&folder.0);
+    server.put("routes/1", "{}");
+    let tried = Tried::ready(options(&[server.url()]), None);
+    server.wipe();
+    server.start();
+    tried.until("the loss is told", |seen| {
+        seen.lost.as_ref().is_some_and(|why| why.contains("has nothing below \"/apisix\""))
+    });
+    assert_eq!(tried.seen.lock().unwrap().value("routes/1"), Some("{}"));
+    // What is written now would be all there is.
+    let why = tried.put("routes/2", "{}").unwrap_err().to_string();
+    assert!(why.contains("etcd lost what serves"), "{why}");
+    assert!(block(tried.store.new_id()).is_err());
+    assert_eq!(server.ctl(&["get", "/apisix", "--prefix"]), "");
+    server.put("routes/", "init_dir");
+    tried.until("it is begun anew", |seen| seen.lost.is_none() && seen.content.is_empty());
+    assert!(tried.put("routes/2", "{}").is_ok());
+    tried.until("it is followed", |seen| seen.content.keys().eq(["routes/2"]));
+}
+
+#[test]
+fn a_start_with_a_wiped_etcd_serves_the_snapshot_until_etcd_is_restored() {
+    let folder = Folder::new("emptied-start");
+    let mut server = Server::alone(&folder.0);
+    let snapshot = Some(folder.0.join("snapshot"));
+    let tried = Tried::ready(options(&[server.url()]), snapshot.clone());
+    tried.fill((0..3).map(|at| format!("routes/{at}")), "{}");
+    tried.until("all of it", |seen| seen.content.len() == 3);
+    server.kill();
+    server.copy_data(&folder.0.join("backup"));
+    server.start();
+    drop(tried);
+    server.wipe();
+    server.start();
+    let tried = Tried::new(options(&[server.url()]), snapshot.clone());
+    tried.until("the snapshot", |seen| seen.content.len() == 3 && seen.lost.is_some());
+    let why = tried.seen.lock().unwrap().lost.clone().unwrap();
+    assert!(why.contains("went back to an older revision"), "{why}");
+    assert!(why.contains("what serves is the snapshot of revision"), "{why}");
+    assert!(tried.put("routes/9", "{}").is_err());
+    server.restore_data(&folder.0.join("backup"));
+    server.start();
+    tried.until("it is found", |seen| seen.lost.is_none() && seen.content.len() == 3);
+    assert!(tried.put("routes/9", "{}").is_ok());
+    tried.until("it is followed", |seen| seen.content.len() == 4);
+    drop(tried);
+    // Of an etcd that can be the same, nothing at all is what somebody wanted.
+    server.ctl(&["del", "/apisix", "--prefix"]);
+    let tried = Tried::new(options(&[server.url()]), snapshot);
+    tried.until("nothing", |seen| seen.alls() == 1 && seen.content.is_empty());
+    assert!(tried.seen.lock().unwrap().lost.is_none());
+}
+
+#[test]
+fn what_somebody_deleted_while_we_were_away_is_gone_also_after_a_compaction() {
+    let folder = Folder::new("deleted");
+    let server = Server::alone(&folder.0);
+    let proxy = Proxy::new(server.port);
+    let tried = behind(&server, &proxy);
+    proxy.cut();
+    tried.until("the loss is told", |seen| seen.lost.is_some());
+    server.ctl(&["del", "/apisix", "--prefix"]);
+    server.ctl(&["compact", &server.revision().to_string()]);
+    proxy.pass();
+    tried.until("nothing is left", |seen| seen.lost.is_none() && seen.content.is_empty());
 }

@@ -26,6 +26,10 @@ const PAGE: i64 = 1000;
 /// is a sample.
 const COMPARED_MAX: usize = 10_000;
 
+/// How it shows that an etcd has another past.
+pub(super) const ANOTHER: &str = "is another cluster";
+pub(super) const WENT_BACK: &str = "went back to an older revision";
+
 /// How often a listing is begun anew when etcd was compacted in the middle of it.
 const BEGUN_MAX: usize = 5;
 
@@ -114,7 +118,9 @@ async fn pages(
 pub(super) enum Past {
     /// It is. What has been told when this is reached is all that there is now.
     Same(Goal),
-    /// It is not, or nobody can tell any more: why.
+    /// Nobody can tell any more, since it was compacted.
+    Forgotten,
+    /// It is not: how that shows.
     Other(&'static str),
 }
 
@@ -169,7 +175,7 @@ pub(super) async fn past(
     };
     let now = header(answer.header)?;
     if now.cluster_id != known.cluster {
-        return Ok(Past::Other("is another cluster"));
+        return Ok(Past::Other(ANOTHER));
     }
     if now.raft_term < known.term {
         return Ok(Past::Other("began anew"));
@@ -204,10 +210,10 @@ pub(super) async fn past(
 /// Failures that tell of another past.
 fn other(fail: Fail) -> Result<Past, Fail> {
     if fail.is_compacted() {
-        return Ok(Past::Other("was compacted meanwhile"));
+        return Ok(Past::Forgotten);
     }
     if fail.is_future() {
-        return Ok(Past::Other("went back to an older revision"));
+        return Ok(Past::Other(WENT_BACK));
     }
     Err(fail)
 }

@@ -26,6 +26,9 @@ pub(super) enum Fail {
     TooLong(usize),
     /// The answer makes no sense.
     Nonsense(String),
+    /// There is nothing below the prefix, and this etcd is another than the one that what is held
+    /// came from: how that shows.
+    Emptied(&'static str),
 }
 
 impl Fail {
@@ -62,7 +65,7 @@ impl Fail {
     /// Another endpoint may know better.
     pub(super) fn is_of_endpoint(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::Broken(_) | Self::Nonsense(_) => true,
+            Self::NotSent(_) | Self::Broken(_) | Self::Nonsense(_) | Self::Emptied(_) => true,
             Self::Refused { code, .. } => *code == UNAVAILABLE,
             Self::TooLong(_) => false,
         }
@@ -74,6 +77,7 @@ impl fmt::Display for Fail {
         match self {
             Self::NotSent(why) | Self::Broken(why) | Self::Nonsense(why) => f.write_str(why),
             Self::Refused { text, .. } => f.write_str(text),
+            Self::Emptied(how) => write!(f, "it holds nothing and {how}"),
             Self::TooLong(bytes) => write!(f, "an answer of {bytes} bytes is larger than we take"),
         }
     }

@@ -75,7 +75,7 @@ impl Follower {
             }
             // The first end of a session may be a member that restarts: another is asked first.
             if failures > 0 {
-                self.tell_lost(&fail.to_string());
+                self.tell_lost(self.lost_by(&fail));
             }
             sleep(jitter::pause(failures, self.client.options.resync_delay)).await;
             failures += 1;
@@ -101,35 +101,53 @@ impl Follower {
                     () = &mut patience, if !fallen => {
                         fallen = true;
                         let why = format!("{} did not answer yet", client.options.urls().join(", "));
-                        self.fall_back(&why).await;
+                        self.fall_back(unreachable(&why)).await;
                     }
                 }
             };
             let fail = match done {
-                Ok(held) => return self.replace(held),
-                Err(fail) => fail.to_string(),
+                Ok(held) => match self.lost_on_disk(&held).await {
+                    None => return self.replace(held),
+                    Some(how) => {
+                        self.shared.set_emptied(true);
+                        return self.fall_back(self.lost_by(&Fail::Emptied(how))).await;
+                    }
+                },
+                Err(fail) => self.lost_by(&fail),
             };
             failures += 1;
             if fallen {
-                self.tell_lost(&fail);
+                self.tell_lost(fail);
             } else if failures >= retries {
                 fallen = true;
-                self.fall_back(&fail).await;
+                self.fall_back(fail).await;
             }
             sleep(jitter::pause(failures - 1, longest)).await;
         }
     }
 
+    /// What the disk holds.
+    async fn load(&self) -> Result<Held, String> {
+        let file = self.file.clone().ok_or("no snapshot is kept")?;
+        let loaded = spawn_blocking(move || file.load()).await;
+        loaded.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// How it shows that an etcd that is empty at the start lost what the disk holds.
+    async fn lost_on_disk(&self, held: &Held) -> Option<&'static str> {
+        if held.count() > 0 {
+            return None;
+        }
+        let old = self.load().await.ok().filter(|old| !old.entries.is_empty())?;
+        if held.cluster != old.cluster {
+            return Some(ask::ANOTHER);
+        }
+        (held.revision < old.revision).then_some(ask::WENT_BACK)
+    }
+
     /// Tells what the disk holds, and that etcd is lost.
-    async fn fall_back(&mut self, why: &str) {
-        let loaded = match self.file.clone() {
-            None => Err("no snapshot is kept".to_owned()),
-            Some(file) => {
-                let loaded = spawn_blocking(move || file.load()).await;
-                loaded.unwrap_or_else(|error| Err(error.to_string()))
-            }
-        };
-        let note = match loaded {
+    async fn fall_back(&mut self, why: String) {
+        let note = match self.load().await {
             Ok(held) => {
                 let note = format!("what serves is the snapshot of revision {}", held.revision);
                 let listing = held.listing();
@@ -139,14 +157,21 @@ impl Follower {
             }
             Err(reason) => reason,
         };
-        self.tell_lost(&format!("{why} ({note})"));
+        self.tell_lost(format!("{why} ({note})"));
     }
 
-    fn tell_lost(&mut self, why: &str) {
-        if self.lost.as_deref() != Some(why) {
-            self.lost = Some(why.to_owned());
-            (self.sink)(Batch::Lost(format!("etcd cannot be reached: {why}")));
+    fn tell_lost(&mut self, why: String) {
+        if self.lost.as_ref() != Some(&why) {
+            self.lost = Some(why.clone());
+            (self.sink)(Batch::Lost(why));
         }
+    }
+
+    /// What a failure means for the store.
+    fn lost_by(&self, fail: &Fail) -> String {
+        let Fail::Emptied(how) = fail else { return unreachable(&fail.to_string()) };
+        let prefix = &self.client.options.prefix;
+        format!("etcd has nothing below {prefix:?} and {how}: restore it, or put any key there")
     }
 
     fn tell_found(&mut self) {
@@ -162,6 +187,7 @@ impl Follower {
             *old = held;
             old.listing()
         });
+        self.shared.set_emptied(false);
         self.shared.changed();
         (self.sink)(Batch::All(listing));
         self.tell_found();
@@ -182,8 +208,12 @@ impl Follower {
     async fn on(&mut self, link: &Link) -> Result<std::convert::Infallible, Fail> {
         let past = ask::past(&self.client, link, &self.keys, &self.shared).await?;
         let mut goal = match past {
-            Past::Same(goal) => Some(goal),
-            Past::Other(_) => self.list(link).await?,
+            Past::Same(goal) => {
+                self.shared.set_emptied(false);
+                Some(goal)
+            }
+            Past::Forgotten => self.list(link, None).await?,
+            Past::Other(how) => self.list(link, Some(how)).await?,
         };
         loop {
             let fail = match self.watch(link, goal.take()).await {
@@ -193,13 +223,25 @@ impl Follower {
             if !fail.is_compacted() {
                 return Err(fail);
             }
-            goal = self.list(link).await?;
+            goal = self.list(link, None).await?;
         }
     }
 
-    /// Begins anew with all there is. Nothing remains to be reached then.
-    async fn list(&mut self, link: &Link) -> Result<Option<Goal>, Fail> {
+    /// Begins anew with all there is. Nothing remains to be reached then. `other` says how it
+    /// shows that etcd is another than the one that what is held came from, if it does.
+    async fn list(
+        &mut self,
+        link: &Link,
+        other: Option<&'static str>,
+    ) -> Result<Option<Goal>, Fail> {
         let held = ask::all(&self.client, link, &self.keys, "").await?;
+        if let Some(how) = other
+            && held.count() == 0
+            && self.shared.held(|old| !old.entries.is_empty())
+        {
+            self.shared.set_emptied(true);
+            return Err(Fail::Emptied(how));
+        }
         self.replace(held);
         Ok(None)
     }
@@ -270,6 +312,10 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+fn unreachable(why: &str) -> String {
+    format!("etcd cannot be reached: {why}")
 }
 
 /// A connection and all below the prefix.

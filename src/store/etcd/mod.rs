@@ -8,7 +8,10 @@
 //! What is told to the [`Sink`]: [`Batch::All`] at the start, [`Batch::Changes`] after it. If etcd
 //! does not answer at the start, the snapshot of the disk as [`Batch::All`] and then
 //! [`Batch::Lost`]. Whenever what was told may not be etcd's past any more (compacted, wiped,
-//! restored, another cluster), [`Batch::All`] again.
+//! restored, another cluster), [`Batch::All`] again. But an etcd that is proven to be another and
+//! has nothing at all below the prefix has rather lost its disk than that somebody deleted
+//! everything: what was told stays, [`Batch::Lost`] says why, and writes are refused, until any key
+//! is there. `etcdctl put /apisix/routes/ init_dir`, as APISIX does it, is one.
 //!
 //! [`Batch::All`]: super::Batch::All
 //! [`Batch::Changes`]: super::Batch::Changes
@@ -117,7 +120,8 @@ impl Etcd {
         let closing = Arc::new(Notify::new());
         let (asks, asked) = mpsc::channel(WAITING_MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let served = Served { client: Arc::clone(&client), keys: keys.clone() };
+        let served =
+            Served { client: Arc::clone(&client), keys: keys.clone(), shared: Arc::clone(&shared) };
         let follower = Follower {
             client: Arc::clone(&client),
             keys,
@@ -209,7 +213,12 @@ impl Store for Etcd {
 struct Served {
     client: Arc<Client>,
     keys: Keys,
+    shared: Arc<Shared>,
 }
+
+/// What a write is told while etcd is empty that was not.
+const EMPTIED: &str = "etcd lost what serves, and nothing is written to it until it is restored or \
+                       any key is put below its prefix";
 
 async fn serve(served: Served, mut asked: mpsc::Receiver<Ask>) {
     let room = Arc::new(Semaphore::new(ASKING_MAX));
@@ -237,6 +246,9 @@ impl Served {
             Ask::List(prefix, reply) => {
                 let done = self.tried(async |link| ask::all(client, link, keys, &prefix).await);
                 let _ = reply.send(done.await.map(|held| held.listing()));
+            }
+            Ask::NewId(reply) if self.shared.is_emptied() => {
+                let _ = reply.send(Err(StoreError::Unavailable(EMPTIED.to_owned())));
             }
             Ask::NewId(reply) => {
                 let done = self.tried(async |link| ask::new_id(client, link, keys).await);
@@ -273,6 +285,9 @@ impl Served {
 
     /// Writes. It is tried again only while nothing of it can have reached etcd.
     async fn write(&self, write: &Write) -> Result<Written, StoreError> {
+        if self.shared.is_emptied() {
+            return Err(StoreError::Unavailable(EMPTIED.to_owned()));
+        }
         let mut left = self.client.options.endpoints.len();
         loop {
             let link = self.client.link().await.map_err(|fail| unavailable(&fail))?;
@@ -297,7 +312,9 @@ impl Served {
                     let why = format!("etcd: {text}; whether it was written is not known");
                     return Err(StoreError::Unavailable(why));
                 }
-                Fail::NotSent(_) | Fail::Refused { .. } => return Err(unavailable(&fail)),
+                Fail::NotSent(_) | Fail::Refused { .. } | Fail::Emptied(_) => {
+                    return Err(unavailable(&fail));
+                }
             }
         }
     }

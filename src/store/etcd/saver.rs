@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// Whether something changed since the last time it was written.
     dirty: AtomicBool,
     state: Mutex<Saved>,
+    /// Whether etcd lost what is held: it is empty, and another.
+    emptied: AtomicBool,
 }
 
 /// How it stands with the snapshot on disk.
@@ -51,6 +53,16 @@ impl Shared {
     /// Works on what is held.
     pub(super) fn held<T>(&self, work: impl FnOnce(&mut Held) -> T) -> T {
         work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether etcd lost what is held. Nothing may be written to it then: what was written would be
+    /// all there is.
+    pub(super) fn is_emptied(&self) -> bool {
+        self.emptied.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_emptied(&self, emptied: bool) {
+        self.emptied.store(emptied, Ordering::Relaxed);
     }
 
     /// The disk is to hear of it.
