@@ -43,6 +43,8 @@ const RELOAD: Duration = Duration::from_secs(120);
 pub(super) struct Board {
     /// Set when the process is about to end.
     pub(super) draining: AtomicBool,
+    /// Whether the store never said yet what there is.
+    unread: AtomicBool,
     live: ArcSwap<Live>,
     facts: Mutex<Facts>,
     metrics: Arc<metrics::Registry>,
@@ -72,6 +74,7 @@ impl Board {
     pub(super) fn new(common: &Common, writer: Writer, events: mpsc::Sender<Event>) -> Self {
         Self {
             draining: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             live: ArcSwap::new(Arc::clone(&common.live)),
             facts: Mutex::default(),
             metrics: Arc::clone(&common.metrics),
@@ -89,6 +92,10 @@ impl Board {
 
     pub(super) fn set_objects_error(&self, error: Option<String>) {
         self.facts().objects_error = error;
+    }
+
+    pub(super) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
     }
 
     pub(super) fn set_live(&self, live: &Arc<Live>, vm: &Vm) {
@@ -128,6 +135,12 @@ impl Board {
     fn ready(&self) -> (StatusCode, Value) {
         if self.draining.load(Ordering::SeqCst) {
             let body = json!({"status": "error", "error": "shutting down"});
+            return (StatusCode::SERVICE_UNAVAILABLE, body);
+        }
+        if self.unread.load(Ordering::Relaxed) {
+            // Every request would be answered with 404.
+            let why = "the configuration was not received from the store yet";
+            let body = json!({"status": "error", "error": why});
             return (StatusCode::SERVICE_UNAVAILABLE, body);
         }
         let degraded = self.degraded();

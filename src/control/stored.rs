@@ -149,6 +149,7 @@ impl Control {
                 }
             }
         }
+        self.board.set_unread(!self.read_once);
         for event in later {
             // We hold the other end.
             let _ = events.send(event);
@@ -222,6 +223,7 @@ impl Control {
                 self.board.set_objects_error(None);
             }
         }
+        self.board.set_unread(!self.read_once);
     }
 
     /// Everything anew. What is not different keeps its identity, as it does with single changes.
