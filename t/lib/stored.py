@@ -120,6 +120,18 @@ class Gateway(rig.Gateway):
         except OSError as error:
             return repr(error)
 
+    def launch(self):
+        """Starts it without waiting until it is ready; see `answers`."""
+        with open(self.path("logs/stdout"), "a") as out:
+            process = subprocess.Popen([rig.binary(), "-p", self.prefix, "start"],
+                                       stdout=out, stderr=out, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def answers(self):
+        """Whether its Control API does."""
+        return self.get(self.control, "/v1/config") == 200
+
     def since(self, at):
         """What the log says from here on."""
         return self.log()[at:]
@@ -235,14 +247,14 @@ class Connection:
     @staticmethod
     def pair(key, value):
         value = value if isinstance(value, (bytes, str)) else json.dumps(value)
-        return {"key": coded("/apisix/" + key), "value": coded(value)}
+        return {"key": coded(below(key)), "value": coded(value)}
 
     def put(self, key, value):
         """Returns the revision."""
         return int(self.call("/v3/kv/put", self.pair(key, value))["header"]["revision"])
 
     def delete(self, key):
-        self.call("/v3/kv/deleterange", {"key": coded("/apisix/" + key)})
+        self.call("/v3/kv/deleterange", {"key": coded(below(key))})
 
     def put_all(self, pairs, at_once=100):
         """Many, some in each transaction: etcd takes 128 operations in one."""
@@ -250,6 +262,11 @@ class Connection:
         for at in range(0, len(pairs), at_once):
             self.call("/v3/kv/txn", {"success": [
                 {"requestPut": self.pair(key, value)} for key, value in pairs[at:at + at_once]]})
+
+
+def below(key):
+    """The whole key of one below the prefix."""
+    return b"/apisix/" + (key if isinstance(key, bytes) else key.encode())
 
 
 def coded(text):
