@@ -153,7 +153,7 @@ class Etcd:
         self.folder, self.port, self.peer, self.name = folder, port, port + 1, name
         self.data = os.path.join(folder, name)
         self.tls, self.token, self.child, self.user = tls, "first", None, None
-        self.count = 0
+        self.more = []
 
     @property
     def url(self):
@@ -167,7 +167,7 @@ class Etcd:
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster", f"{self.name}={peer}", "--initial-cluster-token", self.token,
             "--heartbeat-interval", "100", "--election-timeout", "1000",
-            "--auth-token-ttl", "300", "--log-level", "error"]
+            "--auth-token-ttl", "300", "--log-level", "error", *self.more]
         if self.tls:
             command += ["--cert-file", f"{self.tls}/server.pem", "--key-file",
                         f"{self.tls}/server.key", "--client-cert-auth", "--trusted-ca-file",
