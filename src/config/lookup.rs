@@ -128,13 +128,23 @@ pub fn is_reference(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{
+        packed::Packed,
+        plugin::{Owner, PluginConf},
+    };
     use serde_json::json;
 
     fn consumer(id: &str, plugins: Value) -> Arc<Item<Consumer>> {
-        let value = json!({ "username": id, "plugins": plugins });
-        let typed = Consumer::read(id, &value, Vec::new());
+        let value = json!({ "username": id, "plugins": &plugins });
+        let key: Arc<str> = format!("/consumers/{id}").into();
+        let owner = Owner { key: Arc::clone(&key), version: 1 };
+        let conf = |(name, conf): (&String, &Value)| {
+            PluginConf::keeping(name, 0, (conf, &Packed::of(conf)), &owner, &[])
+        };
+        let confs = plugins.as_object().into_iter().flatten().map(conf).collect();
+        let typed = Consumer::read(id, &value, confs);
         Arc::new(Item {
-            key: format!("/consumers/{id}").into(),
+            key,
             id: id.into(),
             created_index: 1,
             modified_index: 1,
