@@ -12,6 +12,7 @@ local plugin = require("apisix.plugin")
 local request = require("apisix.core.request")
 local secret = require("apisix.secret")
 
+local can_wait = require("apisix.core.lrucache").can_wait
 local clone = core_table.clone
 local conf_version = host.conf_version
 local consumer_count = host.consumer_count
@@ -41,8 +42,8 @@ local UNIQUE_FIELDS = {
     ["ldap-auth-advanced"] = "user_dn",
 }
 
--- How long a credential that is a reference stays what it was.
-local REFERENCES_SECONDS = 60
+-- The longest time that reading the references of all consumers may take.
+local RENEWAL_SECONDS = 30
 
 local consumers = config.collection("consumers")
 
@@ -187,11 +188,13 @@ local function usable(consumer)
 end
 
 
+-- Credential -> consumer; and whether a secret could not be had.
 local function index_nodes(nodes, key_attr)
-    local index = {}
+    local index, failed = {}, false
     for _, node in ipairs(nodes) do
         local consumer = usable(node)
         local key = consumer and consumer.auth_conf[key_attr]
+        failed = failed or not consumer
         if key ~= nil then
             index[key] = consumer
         elseif consumer then
@@ -199,21 +202,29 @@ local function index_nodes(nodes, key_attr)
                       consumer.consumer_name)
         end
     end
-    return index
+    return index, failed
 end
 
 
 -- Those whose credential itself is a reference, by what it is at the moment.
 local function by_reference(index, value)
     local about = getmetatable(index)
-    if about.references_due <= now() then
+    local version = conf_version("secrets")
+    local due = about.secrets_version ~= version or about.references_due <= now() and can_wait()
+    if due or not about.references then
+        if about.references then
+            -- While this request reads them anew, others go on with what there is.
+            about.secrets_version, about.references_due = version, now() + RENEWAL_SECONDS
+        end
         local nodes = {}
         for _, id in ipairs(consumer_references(about.plugin_name, about.key_attr)) do
             local item = consumers:get(id)
             nodes[#nodes + 1] = item and node_of(item, about.plugin_name)
         end
-        about.references = index_nodes(nodes, about.key_attr)
-        about.references_due = nodes[1] and now() + REFERENCES_SECONDS or huge
+        local references, failed = index_nodes(nodes, about.key_attr)
+        local ttl, failed_ttl = secret.lifetimes()
+        about.references, about.secrets_version = references, version
+        about.references_due = nodes[1] and now() + (failed and failed_ttl or ttl) or huge
     end
     return about.references[value]
 end
@@ -250,7 +261,7 @@ end
 
 local function walk(index)
     local about = getmetatable(index)
-    return next, index_nodes(about.entry.nodes, about.key_attr), nil
+    return next, (index_nodes(about.entry.nodes, about.key_attr)), nil
 end
 
 
@@ -274,7 +285,7 @@ function _M.consumers_kv(plugin_name, consumer_conf, key_attr)
     local indexes = consumer_conf.kv
     if not indexes then
         -- Somebody's own list.
-        return index_nodes(consumer_conf.nodes, key_attr)
+        return (index_nodes(consumer_conf.nodes, key_attr))
     end
     local index = indexes[key_attr]
     if not index then

@@ -7,10 +7,13 @@ local config = require("apisix.core.config")
 local core_table = require("apisix.core.table")
 local env = require("apisix.core.env")
 local host = require("moongate.host")
+local iterate_values = require("apisix.core.config_util").iterate_values
 local log = require("apisix.core.log")
 local lrucache = require("apisix.core.lrucache")
+local schema = require("apisix.core.schema")
 
 local byte = string.byte
+local can_wait = lrucache.can_wait
 local match = string.match
 local pairs = pairs
 local pcall = pcall
@@ -26,9 +29,24 @@ local ENV_PREFIX = env.PREFIX
 local TTL, COUNT = 300, 512
 local FAILED_TTL, FAILED_COUNT = 60, 512
 
-local secrets = config.collection("secrets")
-
 local _M = {}
+
+
+-- Whether a secret object is as the schema of its manager wants it.
+local function check_secret(value)
+    local name = match(value.id or "", "^([^/]*)/")
+    if not name then
+        return false, "no secret id"
+    end
+    local ok, manager = pcall(require, "apisix.secret." .. name)
+    if not ok then
+        return false, "secret manager not exits, manager: " .. name
+    end
+    return schema.check(manager.schema, value)
+end
+
+
+local secrets = config.new("/secrets", { automatic = true, checker = check_secret })
 
 
 local function is_manager_ref(text)
@@ -43,12 +61,12 @@ end
 
 --- Whether a value is a reference.
 -- @param value
--- @tparam[opt] table schema of the field; a reference is always text
-function _M.is_secret_ref(value, schema)
+-- @tparam[opt] table of schema of the field; a reference is always text
+function _M.is_secret_ref(value, of)
     if type(value) ~= "string" or byte(value, 1) ~= DOLLAR then
         return false
     end
-    if schema and schema.type and schema.type ~= "string" then
+    if of and of.type and of.type ~= "string" then
         return false
     end
     return is_manager_ref(value) or is_env_ref(value)
@@ -105,7 +123,21 @@ function _M.fetch_by_uri(uri)
     if not ok then
         return nil, "no secret manager: " .. ref.manager
     end
-    return manager.get(item.value, ref.key)
+    local value
+    ok, value, err = pcall(manager.get, item.value, ref.key)
+    if not ok then
+        -- What was raised may quote what a manager sent, or was to be sent.
+        return nil, "the secret manager " .. ref.manager .. " raised an error"
+    end
+    return value, err
+end
+
+
+-- Version of the object that a reference asks: what was read with an older one is not valid.
+local function version_of(uri)
+    local ref = is_manager_ref(uri) and parse(uri)
+    local item = ref and secrets:get(ref.manager .. "/" .. ref.id)
+    return item and item.modifiedIndex or ""
 end
 
 
@@ -118,19 +150,21 @@ local function new_cache()
         neg_count = conf.neg_count or FAILED_COUNT,
         invalid_stale = true,
         refresh_stale = true,
-    })
+        -- Requests that come together ask a manager once.
+        serial_creating = true,
+    }), conf.ttl or TTL, conf.neg_ttl or FAILED_TTL
 end
 
 
-local cache = new_cache()
+local cache, ttl, failed_ttl = new_cache()
 
 
 local function fetch(uri, use_cache)
-    local get = is_env_ref(uri) and env.fetch_by_uri or _M.fetch_by_uri
+    local get = is_env_ref(uri) and env.look_up or _M.fetch_by_uri
     if not use_cache then
         return get(uri)
     end
-    return cache(uri, secrets.conf_version, get, uri)
+    return cache(uri, version_of(uri), get, uri)
 end
 
 
@@ -219,7 +253,8 @@ local resolved_confs = setmetatable({}, { __mode = "k" })
 
 
 --- `conf` itself if it has no reference, else a copy with the values. The same copy is
--- given out as long as the values stay, because plugins keep state by its identity.
+-- given out as long as the values stay, because plugins keep state by its identity; and where
+-- no manager can be asked (in the phases behind access), the last one.
 function _M.resolve_conf(conf)
     if without_refs[conf] then
         return conf
@@ -229,8 +264,11 @@ function _M.resolve_conf(conf)
         return conf
     end
 
-    local values = _M.collect_secret_values(conf, true)
     local known = resolved_confs[conf]
+    if known and not can_wait() then
+        return known.conf
+    end
+    local values = _M.collect_secret_values(conf, true)
     if known and core_table.deep_eq(known.values, values) then
         return known.conf
     end
@@ -240,9 +278,28 @@ function _M.resolve_conf(conf)
 end
 
 
---- All secret objects and their version.
+--- Seconds that what was read is taken for true, and that a failure is.
+-- @treturn number
+-- @treturn number
+function _M.lifetimes()
+    return ttl, failed_ttl
+end
+
+
+local listed = {}
+
+
+--- All secret objects that are as they should be, and their version.
 function _M.secrets()
-    return secrets.values, secrets.conf_version
+    local version = secrets.conf_version
+    if listed.version ~= version then
+        local list = {}
+        for _, item in iterate_values(secrets.values) do
+            list[#list + 1] = item
+        end
+        listed = { version = version, list = list }
+    end
+    return listed.list, version
 end
 
 

@@ -14,6 +14,10 @@ local PHASES = {
     "header_filter", "body_filter", "delayed_body_filter", "log",
 }
 
+-- Of these, the phases in which a secret manager may be waited for. A plan of a consumer's
+-- plugins begins with the second.
+local WAITING = { rewrite = true, access = true }
+
 
 local _M = {}
 
@@ -124,14 +128,46 @@ local function sort_items(items)
 end
 
 
---- Confs with references to secrets are resolved at every call; the resolved copy stays
--- the same while the values do.
+--- What a conf with references stands for in this request. It stays the same from phase to
+-- phase: a value that changes meanwhile is for the next request.
+local function resolved(conf, ctx)
+    local held = ctx._secret_confs
+    if not held then
+        held = {}
+        ctx._secret_confs = held
+    end
+    local known = held[conf]
+    if not known then
+        known = secret.resolve_conf(conf)
+        held[conf] = known
+    end
+    return known
+end
+
+
 local function with_secrets(func, conf)
-    if secret.resolve_conf(conf) == conf then
+    if not secret.has_secret_ref(conf) then
         return func
     end
     return function(original, ctx, ...)
-        return func(secret.resolve_conf(original), ctx, ...)
+        return func(resolved(original, ctx), ctx, ...)
+    end
+end
+
+
+--- The first of a phase that may wait: resolves the confs of a plan, because a manager cannot
+-- be asked in the phases behind it.
+local function resolver(items)
+    local confs = {}
+    for _, item in ipairs(items) do
+        if secret.has_secret_ref(item.conf) then
+            confs[#confs + 1] = item.conf
+        end
+    end
+    return confs[1] and function(_, ctx)
+        for _, conf in ipairs(confs) do
+            resolved(conf, ctx)
+        end
     end
 end
 
@@ -145,8 +181,8 @@ function _M.prepared(func, conf)
 end
 
 
-local function add_phase(plan, phase, items)
-    local fns, confs, names = {}, {}, {}
+local function add_phase(plan, phase, items, first)
+    local fns, confs, names = { first }, { first and {} }, { first and "secrets" }
     for _, item in ipairs(items) do
         local func = item.plugin[phase]
         if type(func) == "function" then
@@ -189,8 +225,10 @@ function _M.make(info, names, confs)
         plan.by_name[item.name] = item.conf
     end
     local mask, bit = 0, 1
+    local resolve = resolver(items)
     for _, phase in ipairs(PHASES) do
-        mask = mask + bit * add_phase(plan, phase, items)
+        local first = WAITING[phase] and resolve or nil
+        mask = mask + bit * add_phase(plan, phase, items, first)
         bit = bit * 2
     end
     return plan, mask

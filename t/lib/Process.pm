@@ -23,7 +23,7 @@ my %RUNNING;
 # Gives this process a network of its own, with only a loopback: the fixed ports of the test
 # format then collide with nobody. Without the right to do so, a lock makes runs take turns.
 sub isolate_network {
-    return 'shared' if ($ENV{TEST_NETNS} || '') eq '0';
+    return 'shared' if ($ENV{TEST_NETNS} // '') eq '0';
     my $number = $SYS_UNSHARE{$ARCH};
     my $flags = $> == 0 ? $CLONE_NEWNET : $CLONE_NEWNET | $CLONE_NEWUSER;
     if ($number && syscall($number, $flags) == 0) {

@@ -34,6 +34,12 @@ local CAN_YIELD = {
 local _M = { version = 0.1 }
 
 
+--- Whether the running phase may wait for somebody.
+function _M.can_wait()
+    return CAN_YIELD[phase()] or false
+end
+
+
 local function remember(cache, key, version, object, err)
     if object ~= nil then
         cache.lru:set(key, { val = object, ver = version }, cache.ttl)
@@ -99,6 +105,15 @@ local function find(cache, key, version, create, ...)
 end
 
 
+-- What is known of a failure: its entry, or nil.
+local function failure(cache, key, version)
+    local failed = cache.negative and cache.negative:get(key)
+    if failed and failed.ver == version then
+        return failed
+    end
+end
+
+
 -- One coroutine makes the object, the others wait for it. A maker that died without a
 -- word (an exit inside `create`) loses its turn after a while.
 local function make_alone(cache, key, version, create, ...)
@@ -114,6 +129,10 @@ local function make_alone(cache, key, version, create, ...)
         local entry = find(cache, key, version, create, ...)
         if entry then
             return entry.val
+        end
+        local failed = failure(cache, key, version)
+        if failed then
+            return nil, failed.err
         end
     end
 
@@ -150,18 +169,16 @@ function _M.new(opts)
     local serial = opts.serial_creating
 
     return function(key, version, create, ...)
-        if cache.negative then
-            local failed = cache.negative:get(key)
-            if failed and failed.ver == version then
-                return nil, failed.err
-            end
+        local failed = failure(cache, key, version)
+        if failed then
+            return nil, failed.err
         end
 
         local entry = find(cache, key, version, create, ...)
         if entry then
             return entry.val
         end
-        if serial and CAN_YIELD[phase()] then
+        if serial and _M.can_wait() then
             return make_alone(cache, key, version, create, ...)
         end
         return make(cache, key, version, create, ...)

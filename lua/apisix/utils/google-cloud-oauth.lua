@@ -1,13 +1,15 @@
 --- `apisix.utils.google-cloud-oauth`: access tokens of Google Cloud for a service account.
 -- @module apisix.utils.google-cloud-oauth
 local core = require("apisix.core")
-local http = require("resty.http")
 local jwt = require("resty.jwt")
+local secret_call = require("moongate.secret_call")
 
 local concat = table.concat
 local encode_args = ngx.encode_args
+local pcall = pcall
 local setmetatable = setmetatable
 local time = ngx.time
+local tonumber = tonumber
 local type = type
 
 local TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -57,31 +59,39 @@ function _M:generate_jwt_token()
 end
 
 
---- Asks for a token; what fails is logged.
+--- Asks for a token; what fails is logged, without what was sent.
 function _M:refresh_access_token()
-    local res, err = http.new():request_uri(self.token_uri, {
+    -- What is raised of a key that is none may quote it.
+    local signed, assertion = pcall(self.generate_jwt_token, self)
+    if not signed then
+        core.log.error("failed to sign a google oauth assertion: the private key is unusable")
+        return
+    end
+    local res, err = secret_call.ask(self.token_uri, {
         ssl_verify = self.ssl_verify,
         method = "POST",
-        body = encode_args({ grant_type = GRANT, assertion = self:generate_jwt_token() }),
+        body = encode_args({ grant_type = GRANT, assertion = assertion }),
         headers = { ["Content-Type"] = "application/x-www-form-urlencoded" },
     })
     if not res then
         core.log.error("failed to refresh google oauth access token, ", err)
         return
     elseif res.status ~= 200 then
-        core.log.error("failed to refresh google oauth access token: ", res.body)
+        core.log.error("failed to refresh google oauth access token: ",
+                       secret_call.redacted(res.body, assertion))
         return
     end
     local answer
-    answer, err = core.json.decode(res.body)
-    if not answer then
-        core.log.error("failed to parse google oauth response data: ", err)
+    answer, err = secret_call.object(res.body)
+    if not answer or type(answer.access_token) ~= "string" then
+        core.log.error("failed to parse google oauth response data: ", err or "no access_token")
         return
     end
+    local ttl = tonumber(answer.expires_in) or 0
     self.access_token = answer.access_token
-    self.access_token_type = answer.token_type
-    self.access_token_ttl = answer.expires_in
-    self.access_token_expire_time = time() + answer.expires_in
+    self.access_token_type = secret_call.field(answer, "token_type")
+    self.access_token_ttl = ttl
+    self.access_token_expire_time = time() + ttl
 end
 
 

@@ -1,10 +1,11 @@
 --- `resty.aws`: credentials, and the calls of AWS that official plugins make.
 --
 -- The original builds its services from Amazon's own descriptions; here are those by hand that
--- a plugin calls: `Comprehend`. Any other service raises when it is asked for.
+-- plugins and `apisix.secret.aws` call: `Comprehend`, `SecretsManager`. Any other service raises
+-- when it is asked for.
 -- @module resty.aws
 local cjson = require("cjson.safe")
-local http = require("resty.http")
+local secret_call = require("moongate.secret_call")
 local sign = require("resty.aws.request.sign")
 
 local error = error
@@ -18,6 +19,8 @@ local SERVICES = {
                    operations = { detectToxicContent = "DetectToxicContent",
                                   detectSentiment = "DetectSentiment",
                                   detectPiiEntities = "DetectPiiEntities" } },
+    SecretsManager = { name = "secretsmanager", target = "secretsmanager",
+                       operations = { getSecretValue = "GetSecretValue" } },
 }
 
 local Credentials = {}
@@ -41,6 +44,14 @@ function Credentials:set(key, secret, token, expires)
 end
 
 
+-- What the original says of each step that can fail.
+local FAILED = {
+    connect = "failed to connect to '%s': %s",
+    send = "failed sending request to '%s': %s",
+    read = "failed reading response from '%s': %s",
+}
+
+
 local function call(service, config, operation, params)
     local body, err = cjson.encode(params or {})
     if not body then
@@ -59,18 +70,15 @@ local function call(service, config, operation, params)
     if not request then
         return nil, err
     end
-    local client = http.new()
-    if config.timeout then
-        client:set_timeout(config.timeout)
-    end
-    local response
-    response, err = client:request_uri(request.url, {
-        method = "POST", headers = request.headers, body = body,
+    local response, step
+    response, err, step = secret_call.ask(request.url, {
+        method = "POST", headers = request.headers, body = body, timeout = config.timeout,
         ssl_verify = config.ssl_verify ~= false,
         keepalive_timeout = config.keepalive_idle_timeout,
     })
     if not response then
-        return nil, err
+        local address = (scheme or "https") .. "://" .. name .. ":" .. request.port
+        return nil, FAILED[step]:format(address, err)
     end
     local kind = response.headers["Content-Type"]
     if type(kind) == "string" and kind:find("json", 1, true) then
@@ -86,7 +94,11 @@ local function service_object(name, config)
     local object = { config = config }
     for method, operation in pairs(service.operations) do
         object[method] = function(self, params)
-            return call(service, self.config, operation, params)
+            local answer, err = call(service, self.config, operation, params)
+            if not answer then
+                return nil, name .. ":" .. method .. "() " .. err
+            end
+            return answer
         end
     end
     return object
