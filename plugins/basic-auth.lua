@@ -63,7 +63,8 @@ end
 
 
 -- User name and password in the header, or nil, nil and what is wrong with it. All after
--- the first colon is the password, colons too.
+-- the first colon is the password, colons too. An error goes to the log, and what is in a broken
+-- header may be a password all the same.
 local function credentials_of(header)
     local at = find(lower(header), "basic%s.")
     local encoded = at and match(header, "^%a+%s(.+)$", at)
@@ -72,11 +73,11 @@ local function credentials_of(header)
     end
     local decoded = decode_base64(encoded)
     if not decoded then
-        return nil, nil, "Failed to decode authentication header: " .. encoded
+        return nil, nil, "Failed to decode authentication header"
     end
     local colon = find(decoded, ":", 1, true)
     if not colon then
-        return nil, nil, "Split authorization err: invalid decoded data: " .. decoded
+        return nil, nil, "Split authorization err: invalid decoded data"
     end
     return without_space(sub(decoded, 1, colon - 1)), sub(decoded, colon + 1)
 end

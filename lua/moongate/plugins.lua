@@ -4,6 +4,7 @@
 -- in between. Knows nothing of requests; those are the runner's.
 local host = require("moongate.host")
 local core = require("apisix.core")
+local masked = require("moongate.masked")
 local registry = require("moongate.registry")
 
 local error = error
@@ -90,6 +91,7 @@ function _M.load(name)
         end
     end
     loaded[name] = plugin
+    masked.learn(plugin)
     return plugin.priority
 end
 

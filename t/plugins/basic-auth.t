@@ -290,7 +290,9 @@ Authorization: Basic aca_a
 --- response_body
 {"message":"Invalid authorization in request"}
 --- error_log
-Failed to decode authentication header: aca_a
+Failed to decode authentication header
+--- no_error_log
+aca_a
 
 
 
@@ -335,7 +337,9 @@ Authorization: Basic YmFy
 --- response_body
 {"message":"Invalid authorization in request"}
 --- error_log
-Split authorization err: invalid decoded data: bar
+Split authorization err: invalid decoded data
+--- no_error_log
+data: bar
 
 
 

@@ -3,6 +3,7 @@
 local host = require("moongate.host")
 local instance = require("moongate.cjson").instance()
 local log = require("apisix.core.log")
+local masked = require("moongate.masked")
 
 local host_decode = instance.decode
 local host_encode = instance.encode
@@ -117,7 +118,7 @@ _M.canonical_encode = _M.stably_encode
 
 local delayed_mt = {
     __tostring = function(self)
-        local text, err = encode(self.data, self.force)
+        local text, err = encode(masked.view(self.data), self.force)
         if not text then
             log.warn("failed to encode: ", err, " force: ", self.force)
             return ""
@@ -132,7 +133,7 @@ for i = 1, DELAYED_MAX do
 end
 
 
---- Encodes only if the log line is written.
+--- Encodes only if the log line is written, with masks for secrets.
 -- The result comes from a ring of 16: use it in the same statement.
 function _M.delay_encode(data, force)
     delayed_index = delayed_index % DELAYED_MAX + 1
