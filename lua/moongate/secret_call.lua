@@ -1,12 +1,11 @@
---- One call of a secret manager's HTTP API, and errors that tell no secret.
+--- What clients of secret managers share: calls, and errors that tell no secret.
 --
--- An answer is read up to a bound, so that no server fills a worker's memory. What goes into an
--- error is picked from the answer by name, never the answer itself: that may be the secret.
+-- What goes into an error is picked from the answer by name, never the answer itself: that may be
+-- the secret.
 -- @module moongate.secret_call
+local bounded_http = require("moongate.bounded_http")
 local env = require("apisix.core.env")
-local http = require("resty.http")
 local json = require("apisix.core.json")
-local uris = require("resty.http.uri")
 
 local concat = table.concat
 local find = string.find
@@ -14,18 +13,16 @@ local gsub = string.gsub
 local ipairs = ipairs
 local null = json.null
 local select = select
-local setmetatable = setmetatable
 local sub = string.sub
 local type = type
 
-local TIMEOUT_MS = 5000
--- The largest secret that a manager keeps is 1 MiB (vault), in base64 or JSON somewhat more.
-local BODY_BYTES_MAX = 2 * 1024 * 1024
-local CHUNK_BYTES = 65536
 local TOLD_MAX = 300
 local MASK = "***"
 
-local _M = {}
+local _M = {
+    --- Asks for a secret; as `moongate.bounded_http`'s.
+    ask = bounded_http.ask,
+}
 
 
 --- A field of a manager's own conf, which may be a reference to the environment.
@@ -58,73 +55,6 @@ function _M.redacted(text, ...)
         text = sub(text, 1, TOLD_MAX) .. "..."
     end
     return (gsub(text, "%c", " "))
-end
-
-
-local function read_bounded(response)
-    local chunks, length = {}, 0
-    while true do
-        local chunk, err = response.body_reader(CHUNK_BYTES)
-        if err then
-            return nil, err
-        elseif not chunk then
-            return concat(chunks)
-        end
-        length = length + #chunk
-        if length > BODY_BYTES_MAX then
-            return nil, "the answer has more than " .. BODY_BYTES_MAX .. " bytes"
-        end
-        chunks[#chunks + 1] = chunk
-    end
-end
-
-
---- Asks and reads the whole answer.
--- @tparam string uri absolute
--- @tparam table params as for `resty.http`'s `request_uri`; `timeout` in milliseconds
--- @treturn table|nil `status`, `headers`, `body`
--- @treturn nil|string error
--- @treturn nil|string what failed: "connect", "send" or "read"
-function _M.ask(uri, params)
-    local parts = uris.parse(uri, false)
-    if not parts then
-        -- The text names the address, which may hold a password.
-        return nil, "bad uri", "connect"
-    end
-    local request = setmetatable({}, { __index = params })
-    request.path = params.path or parts[4]
-    request.query = params.query or (parts[5] ~= "" and parts[5] or nil)
-
-    local client, err = http.new()
-    if not client then
-        return nil, err, "connect"
-    end
-    client:set_timeout(params.timeout or TIMEOUT_MS)
-    local ok
-    ok, err = client:connect(uris.connection_options(parts, params))
-    if not ok then
-        return nil, err, "connect"
-    end
-
-    local response
-    response, err = client:request(request)
-    if not response then
-        client:close()
-        return nil, err, "send"
-    end
-    local body
-    body, err = read_bounded(response)
-    if not body then
-        client:close()
-        return nil, err, "read"
-    end
-    if params.keepalive == false then
-        client:close()
-    else
-        client:set_keepalive(params.keepalive_timeout, params.keepalive_pool)
-    end
-    return { status = response.status, reason = response.reason, headers = response.headers,
-             body = body }
 end
 
 

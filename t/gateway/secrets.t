@@ -167,3 +167,43 @@ true$
 GET /t
 --- response_body
 2 20 20
+
+
+
+=== TEST 5: texts of one's own are encrypted as fields are
+--- yaml_config
+apisix:
+    node_listen: 1984
+    enable_admin: false
+    data_encryption:
+        keyring: [edd1c9f0985e76a2, qeddd145sfvddff3]
+--- config
+    location /t {
+        content_by_lua_block {
+            local core = require("apisix.core")
+            local encryption = require("apisix.core.data_encryption")
+            local coded = encryption.encrypt("a text")
+            ngx.say(coded == core.data_encryption.encrypt("a text"), " ", coded ~= "a text", " ",
+                    encryption.decrypt(coded))
+            local other = encryption.init_iv_tbl("qeddd145sfvddff3")
+            local old = encryption.aes_cbc_encrypt(other, "old")
+            ngx.say(encryption.decrypt(old))
+            ngx.say(encryption.aes_cbc_decrypt(other, coded, "ssl key"))
+            ngx.say(encryption.decrypt("!", "ssl key"))
+            ngx.say(#encryption.init_iv_tbl({ "short", ("k"):rep(32) }))
+            ngx.say(encryption.aes_cbc_encrypt({}, "x"))
+            ngx.say(encryption.aes_cbc_encrypt(encryption.init_iv_tbl("edd1c9f0985e76a2"), "somekey"))
+        }
+    }
+--- request
+GET /t
+--- response_body
+true true a text
+old
+nildecrypt ssl key failed
+nilbase64 decode ssl key failed
+1
+nilno keyring configured
+5TkP0CN5F2fZytjvOKkdtA==
+--- error_log
+ignored data_encryption keyring entry 1: expected a key of 16 or 32 bytes
