@@ -123,6 +123,9 @@ function _M.fetch_by_uri(uri)
     if not ok then
         return nil, "no secret manager: " .. ref.manager
     end
+    if not can_wait() then
+        return nil, "a secret manager cannot be asked in this phase"
+    end
     local value
     ok, value, err = pcall(manager.get, item.value, ref.key)
     if not ok then

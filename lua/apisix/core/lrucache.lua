@@ -49,13 +49,6 @@ local function remember(cache, key, version, object, err)
 end
 
 
-local function make(cache, key, version, create, ...)
-    local object, err = create(...)
-    remember(cache, key, version, object, err)
-    return object, err
-end
-
-
 -- Makes a new object behind the back of the requests that still get the stale one.
 local function refresh(cache, key, version, create, ...)
     if cache.refreshing[key] then
@@ -137,7 +130,8 @@ local function make_alone(cache, key, version, create, ...)
     end
 
     busy[key] = now() + BUSY_MAX
-    local object, err = make(cache, key, version, create, ...)
+    local object, err = create(...)
+    remember(cache, key, version, object, err)
     busy[key] = nil
     return object, err
 end
@@ -181,7 +175,12 @@ function _M.new(opts)
         if serial and _M.can_wait() then
             return make_alone(cache, key, version, create, ...)
         end
-        return make(cache, key, version, create, ...)
+        local object, err = create(...)
+        -- What fails where nobody may wait may fail for that: it is no knowledge.
+        if object ~= nil or not serial then
+            remember(cache, key, version, object, err)
+        end
+        return object, err
     end
 end
 
