@@ -11,7 +11,7 @@ use super::{
 use crate::config::{keyring, resource_schema};
 
 /// What stands where a secret was.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// Characters that a text must have to be taken for a secret; shorter ones are parts of words.
 const SHORT: usize = 4;
@@ -55,11 +55,49 @@ pub(super) fn secrets(conf: &Value, resource: &Resource, facts: &Facts) -> Vec<S
         }
     }
     by_name(conf, &mut found);
+    longest_first(&mut found);
+    found
+}
+
+/// Leaves out what is too short to be a secret; one text may be part of another.
+fn longest_first(found: &mut Vec<String>) {
     found.retain(|text| text.chars().count() >= SHORT);
-    // The longest first: one may be part of another.
     found.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
     found.dedup();
-    found
+}
+
+/// `reason`, which says why a plugin refuses `conf`, without what in `conf` is secret by name or by
+/// the plugin's schema. `schema` is asked for only where the reason quotes anything of `conf`.
+pub fn redact_refusal(
+    conf: &Value,
+    reason: String,
+    schema: impl FnOnce() -> Option<Value>,
+) -> String {
+    if !quotes(&reason, conf) {
+        return reason;
+    }
+    let mut found = Vec::new();
+    if let Some(schema) = schema() {
+        let mut copy = conf.clone();
+        keyring::each_secret(&mut copy, &schema, &mut |text| found.push(text.clone()));
+    }
+    by_name(conf, &mut found);
+    longest_first(&mut found);
+    redact(reason, &found)
+}
+
+/// Whether a text of `conf`, long enough to be a secret, stands in `reason`.
+fn quotes(reason: &str, conf: &Value) -> bool {
+    match conf {
+        Value::String(text) => {
+            let quoted = Value::from(text.as_str()).to_string();
+            text.chars().nth(SHORT - 1).is_some()
+                && (reason.contains(text.as_str()) || reason.contains(quoted.trim_matches('"')))
+        }
+        Value::Array(list) => list.iter().any(|value| quotes(reason, value)),
+        Value::Object(map) => map.values().any(|value| quotes(reason, value)),
+        _ => false,
+    }
 }
 
 fn by_name(value: &Value, found: &mut Vec<String>) {

@@ -42,6 +42,25 @@ fn secrets_are_taken_out_of_sentences() {
 }
 
 #[test]
+fn a_refusal_quotes_no_secret() {
+    let conf = json!({"pin": "canary-1", "uri": "canary-1", "other": {"password": "canary-2"},
+                      "name": "visible", "short": "abc"});
+    let schema = || Some(json!({"encrypt_fields": ["pin", "short"]}));
+    let check = |reason: &str, expected: &str| {
+        assert_eq!(redact_refusal(&conf, reason.to_owned(), schema), expected);
+    };
+    check("\"uri\" fails with \"canary-1\"", "\"uri\" fails with \"***\"");
+    check("canary-2, visible and abc", "***, visible and abc");
+    let asked = std::cell::Cell::new(false);
+    let ask = || {
+        asked.set(true);
+        None
+    };
+    assert_eq!(redact_refusal(&conf, "uri is wrong".to_owned(), ask), "uri is wrong");
+    assert!(!asked.get(), "nothing was quoted");
+}
+
+#[test]
 fn broken_texts_keep_their_names_and_nothing_else() {
     let check = |text: &str, expected: &str| assert_eq!(broken(text, &facts()), expected);
     check("{\"desc\": ", "{\"desc\": ");

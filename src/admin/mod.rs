@@ -52,7 +52,12 @@ use self::{
     wire::{Body, Query, Reply},
 };
 pub use self::{
-    judge::Judge, sealing::open_stored, settings::Settings, standalone::Standalone, wire::BodyError,
+    judge::Judge,
+    mask::redact_refusal,
+    sealing::{mask_secrets, open_stored},
+    settings::Settings,
+    standalone::Standalone,
+    wire::BodyError,
 };
 use crate::{config::check::Verdict, store::Store};
 

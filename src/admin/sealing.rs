@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Admin, Call,
     judge::Facts,
+    mask,
     table::{self, Naming, Resource},
 };
 use crate::config::{
@@ -75,6 +76,31 @@ fn named(key: &str) -> Option<(&'static Resource, &str)> {
     Some((resource, id.unwrap_or_default()))
 }
 
+/// Puts a mask in the place of each secret of an object that somebody looks at who need not know
+/// it: what the schemas of its plugins name in `encrypt_fields`, private keys, and what opens a
+/// secret manager. A reference to a secret stays. `collection` is the name of its kind, such as
+/// `routes`.
+pub fn mask_secrets(facts: &Facts, collection: &str, id: &str, value: &mut Value) {
+    let Some(resource) = table::resource(collection) else { return };
+    let mut hide = |text: &mut String| {
+        if !is_reference(text) {
+            mask::MASK.clone_into(text);
+        }
+    };
+    each_conf(facts, resource, id, value, &mut |conf, schema| {
+        keyring::each_secret(conf, schema, &mut hide);
+    });
+    resource.secrets.iter().for_each(|path| keyring::each_text(value, path, &mut hide));
+}
+
+/// Whether a text only says where a secret is kept.
+fn is_reference(text: &str) -> bool {
+    let begins = |prefix: &str| {
+        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    text.starts_with("$secret://") || begins("$env://")
+}
+
 /// Visits the configurations of plugins, each with the schema that lists its secrets.
 fn each_conf(
     facts: &Facts,
@@ -104,5 +130,40 @@ fn each_key(resource: &Resource, value: &mut Value, visit: &mut dyn FnMut(&mut S
     // The configuration of managers is stored as it is.
     if resource.naming != Naming::Manager {
         resource.secrets.iter().for_each(|path| keyring::each_text(value, path, visit));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Facts, mask_secrets};
+    use crate::admin::judge::PluginFacts;
+
+    #[test]
+    fn who_looks_at_an_object_sees_no_secret_of_it() {
+        let plugin = PluginFacts {
+            name: "a".into(),
+            schema: json!({"encrypt_fields": ["key", "list.pin"]}),
+            metadata_schema: Some(json!({"encrypt_fields": ["token"]})),
+            ..PluginFacts::default()
+        };
+        let facts = Facts { http: vec![plugin], ..Facts::default() };
+        let check = |collection: &str, id: &str, mut value, expected| {
+            mask_secrets(&facts, collection, id, &mut value);
+            assert_eq!(value, expected);
+        };
+        let conf = |key: &str, pin: &str| {
+            json!({"uri": "/key", "key": "x", "plugins": {
+                "a": {"key": key, "list": [{"pin": pin, "other": "y"}]}, "b": {"key": "z"}}})
+        };
+        check("routes", "1", conf("canary", "canary"), conf("***", "***"));
+        check("services", "1", conf("$env://A", "$ENV://A/b"), conf("$env://A", "$ENV://A/b"));
+        check("routes", "1", conf("$secret://v/1/a/b", "$env:/"), conf("$secret://v/1/a/b", "***"));
+        check("plugin_metadata", "a", json!({"token": "canary"}), json!({"token": "***"}));
+        let upstream = |key: &str| json!({"tls": {"client_cert": "c", "client_key": key}});
+        check("upstreams", "1", upstream("canary"), upstream("***"));
+        check("secrets", "vault/1", json!({"token": "canary"}), json!({"token": "***"}));
+        check("nobody", "1", upstream("stays"), upstream("stays"));
     }
 }

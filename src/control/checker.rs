@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    admin::redact_refusal,
     codec::registry::{self, Source},
     config::{
         check::{PluginChecker, SchemaType, Verdict},
@@ -22,6 +23,20 @@ pub struct Checker<'v> {
     pub local: &'v Local,
 }
 
+impl Checker<'_> {
+    /// The schema that says what of a configuration is secret.
+    fn schema(&self, plugin: &str, kind: SchemaType) -> Option<Value> {
+        let mut described = self.vm.describe(plugin).ok()?;
+        let mut take =
+            |key: &str| described.get_mut(key).map(Value::take).filter(|schema| !schema.is_null());
+        match kind {
+            SchemaType::Plugin => take("schema"),
+            SchemaType::Consumer => take("consumer_schema").or_else(|| take("schema")),
+            SchemaType::Metadata => take("metadata_schema"),
+        }
+    }
+}
+
 impl PluginChecker for Checker<'_> {
     fn check(&mut self, plugin: &str, kind: SchemaType, conf: &mut Value) -> Verdict {
         if self.vm.has(plugin) {
@@ -30,7 +45,10 @@ impl PluginChecker for Checker<'_> {
                     *conf = filled;
                     Verdict::Ok
                 }
-                Err(reason) => Verdict::Refused(reason),
+                Err(reason) => {
+                    let schema = || self.schema(plugin, kind);
+                    Verdict::Refused(redact_refusal(conf, reason, schema))
+                }
             };
         }
         let skip = self.local.missing(plugin) == PluginMissing::Skip;

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::{Event, health as nodes, start};
 use crate::{
     accept::listener,
+    admin::{judge, mask_secrets},
     config::{Item, item::Collection, local::Local},
     health::Registry,
     live::Live,
@@ -47,6 +48,7 @@ pub(super) struct Board {
     unread: AtomicBool,
     live: ArcSwap<Live>,
     facts: Mutex<Facts>,
+    plugins: Arc<ArcSwap<judge::Facts>>,
     metrics: Arc<metrics::Registry>,
     counts: Arc<Counts>,
     health: Arc<Registry>,
@@ -71,12 +73,18 @@ struct Facts {
 }
 
 impl Board {
-    pub(super) fn new(common: &Common, writer: Writer, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(
+        common: &Common,
+        plugins: Arc<ArcSwap<judge::Facts>>,
+        writer: Writer,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         Self {
             draining: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             live: ArcSwap::new(Arc::clone(&common.live)),
             facts: Mutex::default(),
+            plugins,
             metrics: Arc::clone(&common.metrics),
             counts: Arc::clone(&common.counts),
             health: Arc::clone(&common.health),
@@ -320,26 +328,39 @@ fn not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "text/html", crate::rescue::html(404))
 }
 
-fn items<T>(collection: &Collection<T>) -> Value {
-    collection.iter().map(|item| item_value(item)).collect()
+/// A kind of object as it is shown: with masks for its secrets.
+struct Shown<'a> {
+    plugins: &'a judge::Facts,
+    /// Name of the collection.
+    kind: &'static str,
 }
 
-fn item_value<T>(item: &Item<T>) -> Value {
-    json!({
-        "key": *item.key,
-        "value": item.value.value(),
-        "createdIndex": item.created_index,
-        "modifiedIndex": item.modified_index,
-    })
-}
+impl Shown<'_> {
+    fn all<T>(&self, collection: &Collection<T>) -> Answer {
+        let list: Value = collection.iter().map(|item| self.value(item)).collect();
+        json_answer(StatusCode::OK, &list)
+    }
 
-fn one<T>(collection: &Collection<T>, kind: &str, id: &str) -> Answer {
-    match collection.get(id) {
-        Some(item) => json_answer(StatusCode::OK, &item_value(item)),
-        None => json_answer(
-            StatusCode::NOT_FOUND,
-            &json!({"error_msg": format!("{kind}[{id}] not found")}),
-        ),
+    fn value<T>(&self, item: &Item<T>) -> Value {
+        let mut value = item.value.value();
+        mask_secrets(self.plugins, self.kind, &item.id, &mut value);
+        json!({
+            "key": *item.key,
+            "value": value,
+            "createdIndex": item.created_index,
+            "modifiedIndex": item.modified_index,
+        })
+    }
+
+    /// `word` is the kind in the singular.
+    fn one<T>(&self, collection: &Collection<T>, word: &str, id: &str) -> Answer {
+        match collection.get(id) {
+            Some(item) => json_answer(StatusCode::OK, &self.value(item)),
+            None => json_answer(
+                StatusCode::NOT_FOUND,
+                &json!({"error_msg": format!("{word}[{id}] not found")}),
+            ),
+        }
     }
 }
 
@@ -370,21 +391,25 @@ async fn control(board: Arc<Board>, request: &Request<Incoming>) -> Answer {
     }
     let live = board.live.load_full();
     let snapshot = &live.snapshot;
+    let facts = board.plugins.load();
+    let shown = |kind: &'static str| Shown { plugins: &facts, kind };
     let mut parts = path.trim_start_matches("/v1/").splitn(2, '/');
     match (parts.next().unwrap_or_default(), parts.next()) {
         ("plugins", None) => ok(&board.plugins()),
         ("config", None) => ok(&board.config()),
         ("workers", None) => ok(&board.workers()),
-        ("routes", None) => ok(&items(&snapshot.routes)),
-        ("services", None) => ok(&items(&snapshot.services)),
-        ("upstreams", None) => ok(&items(&snapshot.upstreams)),
-        ("plugin_metadatas", None) => ok(&items(&snapshot.plugin_metadata)),
-        ("route", Some(id)) => one(&snapshot.routes, "route", id),
-        ("service", Some(id)) => one(&snapshot.services, "service", id),
+        ("routes", None) => shown("routes").all(&snapshot.routes),
+        ("services", None) => shown("services").all(&snapshot.services),
+        ("upstreams", None) => shown("upstreams").all(&snapshot.upstreams),
+        ("plugin_metadatas", None) => shown("plugin_metadata").all(&snapshot.plugin_metadata),
+        ("route", Some(id)) => shown("routes").one(&snapshot.routes, "route", id),
+        ("service", Some(id)) => shown("services").one(&snapshot.services, "service", id),
         ("healthcheck", None) => nodes::all(&board.health, snapshot, request),
         ("healthcheck", Some(rest)) => nodes::one(&board.health, snapshot, rest, request),
-        ("upstream", Some(id)) => one(&snapshot.upstreams, "upstream", id),
-        ("plugin_metadata", Some(id)) => one(&snapshot.plugin_metadata, "plugin_metadata", id),
+        ("upstream", Some(id)) => shown("upstreams").one(&snapshot.upstreams, "upstream", id),
+        ("plugin_metadata", Some(id)) => {
+            shown("plugin_metadata").one(&snapshot.plugin_metadata, "plugin_metadata", id)
+        }
         _ => not_found(),
     }
 }

@@ -285,11 +285,11 @@ pub(super) fn start(
     for (name, reason) in &vm.broken {
         log_at!(Level::Error, "plugin {name} does not load: {reason}");
     }
-    let board = Arc::new(http::Board::new(&common, writer.clone(), events.clone()));
+    let facts = Arc::new(ArcSwap::from_pointee(judge::facts(&vm)));
+    let board = http::Board::new(&common, Arc::clone(&facts), writer.clone(), events.clone());
     let example = example(options, &config_path, &local);
     let place = (options.prefix.as_path(), options.takeover);
     let storage = Storage::open(place, (&local, by_default), events)?;
-    let facts = Arc::new(ArcSwap::from_pointee(judge::facts(&vm)));
     let mut control = Control {
         prefix: options.prefix.clone(),
         config_path,
@@ -303,7 +303,7 @@ pub(super) fn start(
         workers: Vec::new(),
         runtime,
         vm,
-        board,
+        board: Arc::new(board),
         writer,
         reader: Reader::default(),
         retired: Vec::new(),

@@ -100,7 +100,8 @@ class Vault(Manager):
             return self.refuse("not a read", 405, {"errors": ["unsupported operation"]})
         if path not in self.secrets:
             return 404, {"errors": []}
-        return 200, {"request_id": "1", "lease_id": "", "renewable": False, "data": self.secrets[path]}
+        return 200, {"request_id": "1", "lease_id": "", "renewable": False,
+                     "data": self.secrets[path]}
 
 
 def signature_of(request, secret, region, service):
