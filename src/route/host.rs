@@ -61,6 +61,15 @@ impl HostPattern {
         }
     }
 
+    /// How closely it fits a normalised name where hosts choose the tree: 2 for the name itself, 1
+    /// and its length for a wildcard. A host with a port fits nothing there.
+    pub(super) fn closeness(&self, name: &[u8]) -> Option<(u8, usize)> {
+        match self.wildcard {
+            true => name.ends_with(self.text.as_bytes()).then_some((1, self.text.len())),
+            false => (*name == *self.text.as_bytes()).then_some((2, 0)),
+        }
+    }
+
     /// The name, if it is one single name without port.
     pub(super) fn exact(&self) -> Option<&str> {
         (!self.wildcard && !self.port).then_some(&*self.text)

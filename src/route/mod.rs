@@ -22,6 +22,7 @@ mod params;
 mod pattern;
 mod prefixes;
 mod radix;
+pub mod reasons;
 mod table;
 mod tree;
 
