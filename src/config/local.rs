@@ -18,7 +18,7 @@ use super::{
     Problem, Severity, defaults,
     env::{self, Env},
     keys,
-    provider::Provider,
+    provider::{Provider, Role},
     settings,
     snippet::{self, Snippets},
     upstream::Timeout,
@@ -239,6 +239,7 @@ pub struct Local {
     pub plugin_attr: Arc<Value>,
     /// Names and bytes of all `ngx.shared` dicts of the HTTP side.
     pub shared_dicts: BTreeMap<String, u64>,
+    pub role: Role,
     /// What `config_provider` says; `None`: nothing.
     pub provider: Option<Provider>,
     pub named: Named,
@@ -362,7 +363,7 @@ pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Loaded, Vec<Problem
     let etcd_named = named || env("APISIX_DEPLOYMENT_ETCD_HOST").is_some();
     complete(&mut tree, env, &mut problems);
     add_plugins(&mut tree, &mut problems);
-    let mut local = settings::read(tree, &mut problems);
+    let mut local = settings::read(Arc::new(tree), &mut problems);
     local.named = Named { etcd: etcd_named, admin: admin_named };
     let list = problems.list;
     if list.iter().any(|problem| problem.severity == Severity::Error) {
@@ -490,18 +491,7 @@ fn complete(tree: &mut Value, env: Env<'_>, problems: &mut Problems<'_>) {
     };
     let path = format!("deployment.role_{role}.config_provider");
     let said = keys::at(tree, &path).and_then(Value::as_str).map(str::to_owned);
-    if !matches!(role.as_str(), "traditional" | "data_plane" | "control_plane" | "standalone") {
-        problems.add(
-            Severity::Error,
-            "deployment.role",
-            format!(
-                "deployment.role must be traditional, data_plane or control_plane, not \"{role}\""
-            ),
-        );
-    } else if let Some(said) = said.as_deref().filter(|said| Provider::from_name(said).is_none()) {
-        let text = format!("{path} must be yaml, json, etcd or embedded, not \"{said}\"");
-        problems.add(Severity::Error, &path, text);
-    }
+    check_role(&role, (&path, said.as_deref()), problems);
     if let Some(deployment) = tree.get_mut("deployment").and_then(Value::as_object_mut) {
         deployment.insert("config_provider".into(), said.map_or(Value::Null, Value::String));
         deployment.insert("role".into(), role.as_str().into());
@@ -511,10 +501,28 @@ fn complete(tree: &mut Value, env: Env<'_>, problems: &mut Problems<'_>) {
             etcd.insert("host".into(), hosts.into());
         }
     }
-    if role == "data_plane"
-        && let Some(apisix) = tree.get_mut("apisix").and_then(Value::as_object_mut)
-    {
-        apisix.insert("enable_admin".into(), Value::Bool(false));
+    let admin = match Role::from_name(&role) {
+        Some(Role::ControlPlane) => true,
+        Some(Role::DataPlane) => false,
+        Some(Role::Traditional) | None => return,
+    };
+    if let Some(apisix) = tree.get_mut("apisix").and_then(Value::as_object_mut) {
+        apisix.insert("enable_admin".into(), Value::Bool(admin));
+    }
+}
+
+/// Whether there is such a role, and whether it may have the provider that is said at `path`.
+fn check_role(name: &str, (path, said): (&str, Option<&str>), problems: &mut Problems<'_>) {
+    let Some(role) = Role::from_name(name) else {
+        let text = format!(
+            "deployment.role must be traditional, data_plane or control_plane, not \"{name}\""
+        );
+        return problems.add(Severity::Error, "deployment.role", text);
+    };
+    let good = |said| Provider::from_name(said).is_some_and(|provider| role.may_have(provider));
+    if let Some(said) = said.filter(|said| !good(said)) {
+        let text = format!("{path} must be {}, not \"{said}\"", role.providers());
+        problems.add(Severity::Error, path, text);
     }
 }
 

@@ -122,6 +122,34 @@ deployment: {role: king}
 }
 
 #[test]
+fn a_role_decides_over_the_admin_api_and_the_provider() {
+    let of = |text: &str| {
+        let local = read(text).unwrap().local;
+        (local.role, local.enable_admin, local.provider)
+    };
+    assert_eq!(of(""), (Role::Traditional, true, None));
+    let control = "apisix: {enable_admin: false}\ndeployment: {role: control_plane, \
+                   role_control_plane: {config_provider: etcd}}";
+    assert_eq!(of(control), (Role::ControlPlane, true, Some(Provider::Etcd)));
+    let data = "apisix: {enable_admin: true}\ndeployment: {role: data_plane}";
+    assert_eq!(of(data), (Role::DataPlane, false, None));
+    for (role, provider, may) in [
+        ("control_plane", "yaml", "etcd"),
+        ("control_plane", "json", "etcd"),
+        ("control_plane", "embedded", "etcd"),
+        ("data_plane", "embedded", "etcd, yaml or json"),
+        ("data_plane", "xds", "etcd, yaml or json"),
+        ("traditional", "xds", "etcd, yaml, json or embedded"),
+    ] {
+        let path = format!("deployment.role_{role}.config_provider");
+        let text =
+            format!("deployment:\n  role: {role}\n  role_{role}: {{config_provider: {provider}}}");
+        let want = format!("config.yaml:3: {path} must be {may}, not \"{provider}\"");
+        assert_eq!(errors(&text), [want]);
+    }
+}
+
+#[test]
 fn what_is_not_known_or_not_done_is_a_warning() {
     let text = "apisix:\n  ssl: {enable: true}\n  foo: 1\n";
     let warnings: Vec<_> = read(text).unwrap().warnings.iter().map(ToString::to_string).collect();

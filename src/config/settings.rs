@@ -15,7 +15,7 @@ use super::{
         AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, Named,
         PluginMissing, Problems, Reload, RouterKind, Watchdog, WorkerCount,
     },
-    provider::Provider,
+    provider::{Provider, Role},
     snippet::{self, Snippets},
     units,
     upstream::Timeout,
@@ -23,8 +23,7 @@ use super::{
 };
 
 /// Reads every setting; what is wrong goes to `problems` and leaves a placeholder.
-pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
-    let raw = Arc::new(tree);
+pub(super) fn read(raw: Arc<Value>, problems: &mut Problems<'_>) -> Local {
     let mut from = Reader { tree: &raw, problems };
     let snippets = snippets(&mut from);
     let said = snippets.as_deref();
@@ -79,6 +78,7 @@ pub(super) fn read(tree: Value, problems: &mut Problems<'_>) -> Local {
         plugins: from.texts("plugins"),
         plugin_attr: from.subtree("plugin_attr"),
         shared_dicts: shared_dicts(&mut from, said),
+        role: role(&mut from),
         provider: provider(&mut from),
         named: Named::default(),
         standalone: standalone(&mut from),
@@ -299,6 +299,12 @@ fn standalone(from: &mut Reader<'_, '_>) -> Format {
         Some(Provider::File(format)) => format,
         _ => Format::Yaml,
     }
+}
+
+fn role(from: &mut Reader<'_, '_>) -> Role {
+    // One that there is not was refused when the tree was completed.
+    let name = from.get("deployment.role").and_then(Value::as_str);
+    name.and_then(Role::from_name).unwrap_or_default()
 }
 
 fn provider(from: &mut Reader<'_, '_>) -> Option<Provider> {

@@ -372,6 +372,9 @@ fn listen(
 ) -> Result<Vec<Vec<std::net::TcpListener>>, String> {
     let mut all: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut seen = BTreeSet::new();
+    if !local.role.serves() {
+        return Ok(all);
+    }
     let own = local.node_listen.iter();
     let own = own.map(|listen| (SocketAddr::new(listen.ip, listen.port), listen.optional));
     // What snippets add to the clients' ports.
@@ -420,7 +423,8 @@ fn health_options(prefix: &Path, local: &Local, names: &Arc<Names>) -> health::O
     let disabled = at("/apisix/disable_upstream_healthcheck").and_then(|value| value.as_bool());
     let roots = at("/apisix/ssl/ssl_trusted_certificate").and_then(|path| path.as_str());
     health::Options {
-        enabled: !disabled.unwrap_or(false),
+        // Who sends nothing to nodes need not know how they are.
+        enabled: !disabled.unwrap_or(false) && local.role.serves(),
         roots: roots.filter(|path| *path != "system").map(|path| prefix.join(path)),
         names: Arc::clone(names),
     }
