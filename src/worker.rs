@@ -19,7 +19,7 @@ use std::{
 
 use tokio::{
     runtime,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::LocalSet,
 };
 
@@ -50,7 +50,7 @@ use crate::{
         pace::Pace,
     },
     parse::client_addr::ClientAddr,
-    pipeline::inside::Asked,
+    pipeline::{inside::Asked, posed},
     shared::counts::Counts,
     upstream::{
         Client,
@@ -59,6 +59,8 @@ use crate::{
         resolve::{Names, Resolver},
     },
 };
+
+pub use crate::pipeline::posed::{Found, Posed, Reply, Stood};
 
 /// What a worker can be told.
 pub enum Order {
@@ -76,6 +78,14 @@ pub enum Order {
     Abort,
     /// Let the VM before the current one serve again.
     Rollback(u64, std_mpsc::Sender<bool>),
+    /// Tell where a request would go, as if this consumer had been recognised.
+    Find(Box<Posed>, Option<String>, oneshot::Sender<Result<Found, String>>),
+    /// Let plugins answer a request to the Control API.
+    Endpoint(Box<Posed>, oneshot::Sender<Reply>),
+    /// Tell which plugin generations there are VMs of.
+    Generations(oneshot::Sender<Vec<u64>>),
+    /// Free the memory that Lua does not use any more.
+    Collect,
     /// The process is about to end: answers say `Connection: close`.
     Announce,
     /// Stop accepting, finish what runs, end.
@@ -432,6 +442,18 @@ impl Worker {
                 let _ = done.send(rolled);
                 self.clean_up();
             }
+            Order::Find(posed, consumer, answer) => {
+                // Nobody may wait any more, here and below.
+                let _ = answer.send(posed::find(&self.gate, &posed, consumer.as_deref()));
+            }
+            Order::Endpoint(posed, answer) => {
+                let gate = Rc::clone(&self.gate);
+                tokio::task::spawn_local(async move {
+                    let _ = answer.send(posed::endpoint(&gate, *posed).await);
+                });
+            }
+            Order::Generations(answer) => drop(answer.send(self.gate.vms.generations())),
+            Order::Collect => self.gate.vms.collect(),
             Order::Announce => self.gate.drain.announced.set(true),
             Order::Drain => {}
         }

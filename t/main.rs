@@ -7,8 +7,13 @@
 )]
 
 mod bodies;
+mod control;
 mod gateway;
 mod harness;
 mod http2;
 mod mirror;
 mod reload;
+mod roles;
+#[path = "etcd/server.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod server;

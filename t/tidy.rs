@@ -84,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "gate",
             "health",
             "http1",
+            "live",
             "log",
             "lua",
             "parse",

@@ -54,7 +54,7 @@ use self::{
 pub use self::{
     judge::Judge,
     mask::redact_refusal,
-    sealing::{mask_secrets, open_stored},
+    sealing::{conceal_conf, conceal_stored, open_stored},
     settings::Settings,
     standalone::Standalone,
     wire::BodyError,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Admin, Call,
     judge::Facts,
-    mask,
+    mask::MASK,
     table::{self, Naming, Resource},
 };
 use crate::config::{
@@ -76,29 +76,32 @@ fn named(key: &str) -> Option<(&'static Resource, &str)> {
     Some((resource, id.unwrap_or_default()))
 }
 
-/// Puts a mask in the place of each secret of an object that somebody looks at who need not know
-/// it: what the schemas of its plugins name in `encrypt_fields`, private keys, and what opens a
-/// secret manager. A reference to a secret stays. `collection` is the name of its kind, such as
-/// `routes`.
-pub fn mask_secrets(facts: &Facts, collection: &str, id: &str, value: &mut Value) {
-    let Some(resource) = table::resource(collection) else { return };
-    let mut hide = |text: &mut String| {
-        if !is_reference(text) {
-            mask::MASK.clone_into(text);
-        }
-    };
+/// Puts a mask over what plugins keep encrypted, over private keys and over what opens a
+/// secret manager, for whoever shows an object
+/// and asks nobody for a key. References to secrets stay. `key` as for [`open_stored`].
+pub fn conceal_stored(facts: &Facts, key: &str, value: &mut Value) {
+    let mut segments = key.split('/');
+    let (name, id) = (segments.next(), segments.next().unwrap_or_default());
+    let Some(resource) = name.and_then(table::resource) else { return };
     each_conf(facts, resource, id, value, &mut |conf, schema| {
-        keyring::each_secret(conf, schema, &mut hide);
+        keyring::each_secret(conf, schema, &mut cover);
     });
-    resource.secrets.iter().for_each(|path| keyring::each_text(value, path, &mut hide));
+    resource.secrets.iter().for_each(|path| keyring::each_text(value, path, &mut cover));
 }
 
-/// Whether a text only says where a secret is kept.
-fn is_reference(text: &str) -> bool {
-    let begins = |prefix: &str| {
-        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    text.starts_with("$secret://") || begins("$env://")
+/// The same for the configuration of one plugin.
+pub fn conceal_conf(facts: &Facts, plugin: &str, kind: SchemaType, conf: &mut Value) {
+    if let Some(schema) = facts.plugin(plugin).and_then(|plugin| plugin.secrets(kind)) {
+        keyring::each_secret(conf, schema, &mut cover);
+    }
+}
+
+/// A mask for a text, unless it only says where the secret is.
+fn cover(text: &mut String) {
+    let lower = text.to_ascii_lowercase();
+    if !lower.starts_with("$secret://") && !lower.starts_with("$env://") {
+        MASK.clone_into(text);
+    }
 }
 
 /// Visits the configurations of plugins, each with the schema that lists its secrets.
@@ -137,33 +140,33 @@ fn each_key(resource: &Resource, value: &mut Value, visit: &mut dyn FnMut(&mut S
 mod tests {
     use serde_json::json;
 
-    use super::{Facts, mask_secrets};
+    use super::*;
     use crate::admin::judge::PluginFacts;
 
     #[test]
-    fn who_looks_at_an_object_sees_no_secret_of_it() {
-        let plugin = PluginFacts {
-            name: "a".into(),
-            schema: json!({"encrypt_fields": ["key", "list.pin"]}),
+    fn what_is_encrypted_is_masked_and_references_stay() {
+        let auth = PluginFacts {
+            name: "auth".to_owned(),
+            schema: json!({"encrypt_fields": ["deep.key", "list"]}),
             metadata_schema: Some(json!({"encrypt_fields": ["token"]})),
             ..PluginFacts::default()
         };
-        let facts = Facts { http: vec![plugin], ..Facts::default() };
-        let check = |collection: &str, id: &str, mut value, expected| {
-            mask_secrets(&facts, collection, id, &mut value);
-            assert_eq!(value, expected);
-        };
-        let conf = |key: &str, pin: &str| {
-            json!({"uri": "/key", "key": "x", "plugins": {
-                "a": {"key": key, "list": [{"pin": pin, "other": "y"}]}, "b": {"key": "z"}}})
-        };
-        check("routes", "1", conf("canary", "canary"), conf("***", "***"));
-        check("services", "1", conf("$env://A", "$ENV://A/b"), conf("$env://A", "$ENV://A/b"));
-        check("routes", "1", conf("$secret://v/1/a/b", "$env:/"), conf("$secret://v/1/a/b", "***"));
-        check("plugin_metadata", "a", json!({"token": "canary"}), json!({"token": "***"}));
-        let upstream = |key: &str| json!({"tls": {"client_cert": "c", "client_key": key}});
-        check("upstreams", "1", upstream("canary"), upstream("***"));
-        check("secrets", "vault/1", json!({"token": "canary"}), json!({"token": "***"}));
-        check("nobody", "1", upstream("stays"), upstream("stays"));
+        let facts = Facts { http: vec![auth], ..Facts::default() };
+        let mut route = json!({"plugins": {
+            "auth": {"deep": {"key": "k1", "user": "u"}, "list": ["$secret://vault/1/a", "b"]},
+            "other": {"key": "stays"}}, "upstream": {"tls": {"client_key": "PEM"}}});
+        conceal_stored(&facts, "routes/1", &mut route);
+        assert_eq!(
+            route,
+            json!({"plugins": {
+                "auth": {"deep": {"key": "***", "user": "u"}, "list": ["$secret://vault/1/a", "***"]},
+                "other": {"key": "stays"}}, "upstream": {"tls": {"client_key": "***"}}})
+        );
+        let mut metadata = json!({"token": "t", "host": "h"});
+        conceal_stored(&facts, "plugin_metadata/auth", &mut metadata);
+        assert_eq!(metadata, json!({"token": "***", "host": "h"}));
+        let mut conf = json!({"deep": {"key": "$ENV://KEY"}, "list": "x"});
+        conceal_conf(&facts, "auth", SchemaType::Plugin, &mut conf);
+        assert_eq!(conf, json!({"deep": {"key": "$ENV://KEY"}, "list": "***"}));
     }
 }

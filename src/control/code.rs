@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Checker, Control, conf, start};
+use super::{
+    Checker, Control, conf, start,
+    tries::{Outcome, Try},
+};
 use crate::{
     config::{
         check::{self, Applied, Recheck},
@@ -57,11 +60,19 @@ impl Control {
         let places = start::places(&self.prefix, &self.local);
         let generation = Arc::new(self.generation.next(self.last_id, places));
         let counts = Arc::clone(&self.common.counts);
-        let result = match self.try_generation(&generation) {
+        let before = Arc::clone(&self.generation);
+        let tried = self.try_generation(&generation);
+        let outcome = match &tried {
+            Ok(()) => Outcome::Served,
+            Err(Refused::Checks(why)) => Outcome::Refused(why.clone()),
+            Err(Refused::Trial(why)) => Outcome::RolledBack(why.clone()),
+        };
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.board.tried(Try::new(&generation, Some(&before), took, outcome));
+        let result = match tried {
             Ok(()) => {
                 counts.reloads_accepted.fetch_add(1, Ordering::Relaxed);
-                let (id, took) = (generation.id, started.elapsed().as_millis());
-                log_at!(Level::Notice, "plugin generation {id} serves, {took} ms");
+                log_at!(Level::Notice, "plugin generation {} serves, {took} ms", generation.id);
                 Ok(())
             }
             Err(Refused::Checks(reason)) => {

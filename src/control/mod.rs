@@ -4,10 +4,13 @@
 //! Nothing here is on the way of a request. [`run`] is the life of the process.
 
 mod admin;
+mod api;
+mod board;
 mod checker;
 mod code;
 mod conf;
 mod etcd;
+mod explain;
 mod health;
 mod http;
 mod judge;
@@ -17,6 +20,7 @@ mod signals;
 mod start;
 mod stored;
 mod stores;
+mod tries;
 
 use std::{
     path::PathBuf,
@@ -99,7 +103,7 @@ struct Control {
     retired: Vec<Arc<Live>>,
     workers: Vec<Handle>,
     common: Common,
-    board: Arc<http::Board>,
+    board: Arc<board::Board>,
     writer: Writer,
     /// Of the objects' file.
     reader: Reader,
@@ -108,6 +112,8 @@ struct Control {
     /// Served as long as there is no objects' file and nothing in the store.
     example: Option<&'static str>,
     storage: Storage,
+    /// The list of plugins that the store has, where it counts instead of config.yaml's.
+    listed: Option<Vec<String>>,
     /// What the Admin API knows of plugins.
     facts: Arc<ArcSwap<Facts>>,
 }
@@ -197,6 +203,7 @@ impl Control {
         self.free_retired();
         let pause = if self.retired.is_empty() { SWEEP } else { Duration::from_millis(500) };
         let event = inbox.recv_timeout(pause);
+        self.watch_saver();
         if event.is_err() {
             self.common.metrics.sweep(crate::clock::wall().as_secs());
         }
@@ -233,7 +240,9 @@ impl Control {
                 }
                 self.local = Arc::new(local);
                 self.common.local = Arc::clone(&self.local);
-                self.common.plugins = Arc::new(self.local.plugins.clone());
+                self.board.set_local(&self.local);
+                let listed = self.listed.as_ref().unwrap_or(&self.local.plugins);
+                self.common.plugins = Arc::new(listed.clone());
                 crate::log::error_log::set_level(start::level(&self.local));
                 self.order(|| Order::Local(Arc::clone(&self.local)));
             }

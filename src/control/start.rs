@@ -13,7 +13,14 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::task::LocalSet;
 
-use super::{Control, Event, admin, http, judge, rebuild::Rebuild, stored::Storage};
+use super::{
+    Control, Event, admin,
+    board::Board,
+    http, judge,
+    rebuild::Rebuild,
+    stored::Storage,
+    tries::{Outcome, Try},
+};
 use crate::{
     accept::listener::{self, Peers},
     balance, clock,
@@ -286,7 +293,7 @@ pub(super) fn start(
         log_at!(Level::Error, "plugin {name} does not load: {reason}");
     }
     let facts = Arc::new(ArcSwap::from_pointee(judge::facts(&vm)));
-    let board = http::Board::new(&common, Arc::clone(&facts), writer.clone(), events.clone());
+    let board = Arc::new(Board::new(&common, &facts, writer.clone(), events.clone()));
     let example = example(options, &config_path, &local);
     let place = (options.prefix.as_path(), options.takeover);
     let storage = Storage::open(place, (&local, by_default), events)?;
@@ -303,22 +310,26 @@ pub(super) fn start(
         workers: Vec::new(),
         runtime,
         vm,
-        board: Arc::new(board),
+        board,
         writer,
         reader: Reader::default(),
         retired: Vec::new(),
         read_once: false,
         example,
         storage,
+        listed: None,
         facts,
         local,
         common,
     };
+    control.board.tried(Try::new(&control.generation, None, 0, Outcome::Served));
     control.reload_objects();
     control.await_store(inbox, events);
     control.common.live = Arc::clone(&control.live);
     control.common.code = Arc::new(Code::of(&control.vm, &control.common.plugins));
     start_workers(&mut control, listeners)?;
+    let orders = control.workers.iter().map(|worker| worker.orders.clone()).collect();
+    control.board.set_workers(orders);
     http::serve(Arc::clone(&control.board), &control.local)?;
     admin::serve(&control, events)?;
     write_pid_file(&options.prefix);

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     admin::open_stored,
+    clock,
     config::{
         Local, Snapshot,
         check::{self, Applied, ObjectChange, apply_changes},
@@ -27,7 +28,11 @@ use crate::{
     },
     log::error_log::Level,
     log_at,
-    store::{Batch, Change, Entry, Listing, Store, UNREADABLE, embedded::OpenError, etcd::Etcd},
+    store::{
+        Batch, Change, Entry, Listing, Store, UNREADABLE,
+        embedded::OpenError,
+        etcd::{Etcd, Saved},
+    },
 };
 
 /// Objects that are values at one time when there are very many.
@@ -76,7 +81,11 @@ impl Storage {
                     Err(error) => return Err(error.to_string()),
                 }
             }
-            Some(Provider::Etcd) => Some(Stored::new(connect(prefix, local, events)?, None)),
+            Some(Provider::Etcd) => {
+                let etcd = Arc::new(connect(prefix, local, events)?);
+                let stored = Stored::new(Arc::clone(&etcd) as _, None);
+                Some(Stored { etcd: Some(etcd), ..stored })
+            }
             Some(Provider::File(_)) | None => None,
         };
         Ok(Self { stored, why_none, by_default, keyring, released: false })
@@ -94,19 +103,14 @@ impl Storage {
 }
 
 /// Follows the etcd that `local` names.
-fn connect(
-    prefix: &Path,
-    local: &Local,
-    events: &mpsc::Sender<Event>,
-) -> Result<Arc<dyn Store>, String> {
+fn connect(prefix: &Path, local: &Local, events: &mpsc::Sender<Event>) -> Result<Etcd, String> {
     let options = etcd::options(&local.raw, prefix).map_err(|wrong| wrong.join("\n"))?;
     let data = admin::make_data_dir(prefix);
     if let Err(why) = &data {
         log_at!(Level::Warn, "a start without etcd will have nothing to serve: {why}");
     }
     let snapshot = data.ok().map(|data| data.join("etcd.snapshot"));
-    let store = Etcd::connect(options, snapshot, sink(events));
-    store.map(|store| Arc::new(store) as _).map_err(|error| format!("etcd: {error}"))
+    Etcd::connect(options, snapshot, sink(events)).map_err(|error| format!("etcd: {error}"))
 }
 
 /// The store, and how much of it is in force.
@@ -114,13 +118,18 @@ pub(super) struct Stored {
     pub(super) store: Arc<dyn Store>,
     /// The same, if it is a file of ours.
     file: Option<Arc<File>>,
+    /// The same, if it is an etcd.
+    etcd: Option<Arc<Etcd>>,
+    /// How it stands with the copy of the etcd on disk, as far as it was told.
+    saved: Saved,
     /// The revision by which all workers serve.
     applied: watch::Sender<u64>,
 }
 
 impl Stored {
     fn new(store: Arc<dyn Store>, file: Option<Arc<File>>) -> Self {
-        Self { store, file, applied: watch::Sender::new(0) }
+        let (etcd, saved) = (None, Saved::default());
+        Self { store, file, etcd, saved, applied: watch::Sender::new(0) }
     }
 }
 
@@ -208,22 +217,96 @@ impl Control {
             return;
         }
         match batch {
-            Batch::All(listing) => self.take_all(listing),
+            Batch::All(listing) => {
+                let list = listing.entries.iter().find(|entry| *entry.key == *PLUGINS).cloned();
+                self.follow_list(list, false);
+                self.take_all(listing);
+                self.board.store(|store| store.connected = true);
+            }
             Batch::Changes { revision, changes } => {
+                let list = changes.iter().rev().find_map(|change| match change {
+                    Change::Put(entry) if *entry.key == *PLUGINS => Some(entry.clone()),
+                    _ => None,
+                });
+                self.follow_list(list, true);
                 let mut now = self.without_example();
                 now.extend(self.objects(changes));
                 self.lay(now, revision);
             }
             Batch::Lost(why) => {
                 log_at!(Level::Error, "the store is lost, the configuration stays as it is: {why}");
+                let time = clock::wall().as_secs();
+                self.board.store(|store| {
+                    store.connected = false;
+                    store.last_error = Some((time, why.clone()));
+                });
                 self.board.set_objects_error(Some(why));
             }
             Batch::Found => {
                 log_at!(Level::Notice, "the store is there again");
+                self.board.store(|store| store.connected = true);
                 self.board.set_objects_error(None);
             }
         }
         self.board.set_unread(!self.read_once);
+    }
+
+    /// Loads the plugins that the store lists, where somebody else's Admin API wrote the list; a
+    /// gateway with one of its own has its own list, and hears that code is to be loaded anew.
+    fn follow_list(&mut self, entry: Option<Entry>, changed: bool) {
+        let Some(entry) = entry else { return };
+        let own = self.local.enable_admin;
+        if own && !changed {
+            return;
+        }
+        let names = match listed(&entry.value) {
+            Ok(names) => names,
+            Err(why) => {
+                log_at!(Level::Error, "the stored list of plugins is not followed: {why}");
+                return;
+            }
+        };
+        let there = |name: &String| self.generation.has_plugin(name);
+        let (names, unknown): (Vec<_>, Vec<_>) = names.into_iter().partition(there);
+        if !unknown.is_empty() && !own {
+            let unknown = unknown.join(", ");
+            log_at!(Level::Error, "the store lists plugins that are not here: {unknown}");
+        }
+        let known: HashSet<&String> = self.common.plugins.iter().collect();
+        let same = known.len() == names.len() && names.iter().all(|name| known.contains(name));
+        if own || same {
+            // Whether there is anything to load, the files tell; the outcome is in the log and on
+            // the board, here and below.
+            let _ = self.reload_code(false);
+            return;
+        }
+        log_at!(Level::Notice, "the store lists other plugins: {} are loaded", names.len());
+        let before = std::mem::replace(&mut self.common.plugins, Arc::new(names.clone()));
+        match self.reload_code(true) {
+            Ok(()) => self.listed = Some(names),
+            Err(_) => self.common.plugins = before,
+        }
+    }
+
+    /// Tells when the copy of the etcd on disk cannot be written, and when it can again.
+    pub(super) fn watch_saver(&mut self) {
+        let Some(stored) = &mut self.storage.stored else { return };
+        let Some(etcd) = &stored.etcd else { return };
+        let now = etcd.saved();
+        if now == stored.saved {
+            return;
+        }
+        match (&stored.saved.error, &now.error) {
+            (before, Some(why)) if before.as_ref() != Some(why) => log_at!(
+                Level::Error,
+                "the copy of the store on disk is not up to date, and a start without the store \
+                 would serve by an older one: {why}"
+            ),
+            (Some(_), None) => log_at!(Level::Notice, "the copy of the store on disk is written"),
+            _ => {}
+        }
+        self.board.store(|store| store.snapshot = Some((now.revision, now.error.clone())));
+        stored.saved = now;
     }
 
     /// Everything anew. What is not different keeps its identity, as it does with single changes.
@@ -308,6 +391,7 @@ impl Control {
         self.read_once = true;
         if let Some(stored) = &self.storage.stored {
             stored.applied.send_replace(revision);
+            self.board.store(|store| store.revision = revision);
         }
     }
 
@@ -327,6 +411,22 @@ impl Control {
         }
         Ok(document)
     }
+}
+
+/// Where the list of plugins is stored.
+const PLUGINS: &str = "plugins";
+
+/// The names of the plugins for HTTP in a stored list.
+///
+/// # Errors
+///
+/// It is no such list.
+fn listed(text: &str) -> Result<Vec<String>, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let list = value.as_array().ok_or("it is no list")?;
+    let http = list.iter().filter(|entry| entry.get("stream") != Some(&Value::Bool(true)));
+    let name = |entry: &Value| Some(entry.get("name")?.as_str()?.to_owned());
+    http.map(|entry| name(entry).ok_or_else(|| format!("{entry} has no name"))).collect()
 }
 
 /// The objects of a snapshot, those among them that are refused and were never good.
@@ -395,6 +495,17 @@ mod tests {
     fn put(key: &str, value: &str) -> Option<ObjectChange> {
         let entry = Entry { key: key.into(), value: value.into(), created: 1, modified: 2 };
         object(Change::Put(entry), &|_, _| {})
+    }
+
+    #[test]
+    fn the_list_of_plugins_has_names() {
+        let of = |text| listed(text).map_err(|why| why.split(' ').next().unwrap_or("").to_owned());
+        let text = r#"[{"name": "a"}, {"name": "s", "stream": true}, {"name": "b"}]"#;
+        assert_eq!(of(text).unwrap(), ["a", "b"]);
+        assert_eq!(of("[]").unwrap(), [""; 0]);
+        for wrong in ["{}", "[1]", r#"[{"name": 5}]"#, "["] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What a VM loads first, in steps of a fraction of a millisecond.
-const BOOT: [&str; 9] = [
+const BOOT: [&str; 10] = [
     "moongate.boot",
     "apisix.core",
     "apisix.schema_def",
@@ -26,11 +26,13 @@ const BOOT: [&str; 9] = [
     "moongate.plugins",
     "moongate.runner",
     "moongate.content",
+    "moongate.control",
 ];
 
-const ENTRIES: [(&str, &[&str]); 4] = [
+const ENTRIES: [(&str, &[&str]); 5] = [
     ("moongate.aside", &["serve"]),
     ("moongate.content", &["location", "env"]),
+    ("moongate.control", &["endpoint", "listed"]),
     ("moongate.plugins", &["load", "order", "init", "destroy", "check", "describe"]),
     (
         "moongate.runner",

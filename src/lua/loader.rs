@@ -12,9 +12,13 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use include_dir::{Dir, include_dir};
+
+use crate::codec::sign::text::hex;
 
 static LUA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/lua");
 static PLUGINS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/plugins");
@@ -92,6 +96,19 @@ pub struct Source {
     pub text: Arc<[u8]>,
 }
 
+/// A file that was found on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDisk {
+    /// Where.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: usize,
+    /// Digest of its text, in hexadecimal.
+    pub sha256: String,
+    /// When it was changed, in seconds since 1970, if the system tells.
+    pub mtime: Option<u64>,
+}
+
 /// One view of all Lua files.
 #[derive(Debug)]
 pub struct Generation {
@@ -100,6 +117,8 @@ pub struct Generation {
     places: Places,
     /// What was found on disk; `None` for a file that was not there.
     files: Mutex<BTreeMap<PathBuf, Option<Source>>>,
+    /// When those that are there were changed.
+    times: Mutex<BTreeMap<PathBuf, SystemTime>>,
     /// Texts as bytecode, by the name of their file; kept from generation to generation.
     compiled: Arc<Mutex<HashMap<String, Compiled>>>,
 }
@@ -118,7 +137,8 @@ impl Generation {
     /// A fresh view.
     #[must_use]
     pub fn new(id: u64, places: Places) -> Self {
-        Self { id, places, files: Mutex::default(), compiled: Arc::default() }
+        let (files, times) = (Mutex::default(), Mutex::default());
+        Self { id, places, files, times, compiled: Arc::default() }
     }
 
     /// A fresh view that need not compile again what did not change.
@@ -171,12 +191,40 @@ impl Generation {
             return Ok(known.clone());
         }
         let found = match fs::read(path) {
-            Ok(text) => Some(Source { name: path.display().to_string(), text: text.into() }),
+            Ok(text) => {
+                self.note_time(path);
+                Some(Source { name: path.display().to_string(), text: text.into() })
+            }
             Err(error) if missing(&error) => None,
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
         files.insert(path.to_path_buf(), found.clone());
         Ok(found)
+    }
+
+    fn note_time(&self, path: &Path) {
+        // Only shown: without it a file is as good.
+        if let Ok(time) = fs::metadata(path).and_then(|file| file.modified()) {
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            times.insert(path.to_path_buf(), time);
+        }
+    }
+
+    /// The files that were found on disk.
+    #[must_use]
+    pub fn on_disk(&self) -> Vec<OnDisk> {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seconds = |time: &SystemTime| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs());
+        let file = |(path, source): (PathBuf, Option<Source>)| {
+            let text = source?.text;
+            Some(OnDisk {
+                bytes: text.len(),
+                sha256: hex(digest(&SHA256, &text).as_ref()),
+                mtime: times.get(&path).and_then(seconds),
+                path,
+            })
+        };
+        self.snapshot().into_iter().filter_map(file).collect()
     }
 
     /// The first of the files `known` if all of them still are what they were then.

@@ -12,6 +12,7 @@ pub mod breaker;
 mod call;
 mod clean;
 mod content;
+mod control;
 mod core;
 pub mod env;
 mod filter;

@@ -251,6 +251,27 @@ impl Versions {
         all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    fn each(&self, visit: &mut dyn FnMut(&Vm)) {
+        visit(&self.serving.borrow());
+        if let Some(before) = &*self.before.borrow() {
+            visit(&before.vm);
+        }
+        self.old.borrow().iter().for_each(|old| visit(&old.vm));
+    }
+
+    /// The generations of all VMs, the one that serves first.
+    #[must_use]
+    pub fn generations(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        self.each(&mut |vm| all.push(vm.generation.id));
+        all
+    }
+
+    /// Frees what Lua does not use any more, in all VMs.
+    pub fn collect(&self) {
+        self.each(&mut |vm| vm.collect());
+    }
+
     /// Every VM, when the worker ends.
     #[must_use]
     pub fn all(&self) -> Vec<Rc<Vm>> {

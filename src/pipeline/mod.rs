@@ -8,6 +8,7 @@ mod gzip;
 pub mod inside;
 mod mirror;
 mod pace;
+pub mod posed;
 mod proxy;
 mod respond;
 mod rules;
@@ -215,14 +216,20 @@ fn answered(x: &mut Exchange) -> Body {
 /// The variables of a request, as `vars` conditions see them.
 struct RouteVars<'x>(&'x Exchange);
 
-impl route::expr::Vars for RouteVars<'_> {
-    fn get(&self, name: &str) -> Option<route::expr::VarValue<'_>> {
+impl<'x> RouteVars<'x> {
+    fn value(&self, name: &str) -> Option<route::expr::VarValue<'x>> {
         let value = match name {
             "method" => Some(self.0.method.as_slice().into()),
             "request_uri" => Some([&self.0.forward[..]].concat().into()),
             name => vars::get(self.0, name.as_bytes()),
         };
         value.map(route::expr::VarValue::Str)
+    }
+}
+
+impl route::expr::Vars for RouteVars<'_> {
+    fn get(&self, name: &str) -> Option<route::expr::VarValue<'_>> {
+        self.value(name)
     }
 }
 
