@@ -55,6 +55,10 @@ pub enum Kind {
     },
     /// The route has no upstream at all.
     NoUpstream,
+    /// The service of an upstream has no nodes; the text is what APISIX says of it, with a reason.
+    Discovery(String),
+    /// Nothing is known of the service of an upstream yet.
+    Discovering,
     /// Every node is down, tried already, or has weight 0.
     NoNode,
     /// The name of a node could not be resolved.
@@ -189,6 +193,10 @@ impl fmt::Display for Error {
             Kind::NoRoute => write!(f, "no route matched"),
             Kind::MissingReference { kind, id } => write!(f, "{kind} [{id}] does not exist"),
             Kind::NoUpstream => write!(f, "missing upstream configuration in route or service"),
+            Kind::Discovery(why) => write!(f, "{why}"),
+            Kind::Discovering => {
+                write!(f, "no valid upstream node: the registry has not answered yet")
+            }
             Kind::NoNode => write!(f, "no node left to try"),
             Kind::Resolve { host } => write!(f, "cannot resolve {host}"),
             Kind::Connect { node } => write!(f, "connect() to {node} failed"),

@@ -24,7 +24,9 @@ use crate::{
         route::Route,
         runs::{Matched, Runs},
         snippet::Sites,
+        upstream::Upstream,
     },
+    discovery::Discovery,
     error::{self, Result},
     exchange::Exchange,
     health,
@@ -136,6 +138,8 @@ pub struct Gate {
     pub shared: Arc<balance::Shared>,
     /// Health of nodes.
     pub health: Arc<health::Registry>,
+    /// Services that upstreams name instead of nodes.
+    pub discovery: Arc<Discovery>,
     targets: RefCell<HashMap<u64, Rc<Target>>>,
     matched: RefCell<HashMap<usize, Remembered>>,
     /// Of the routes of `live` that have served since they have their numbers.
@@ -186,6 +190,8 @@ pub struct Parts {
     pub shared: Arc<balance::Shared>,
     /// Health of nodes.
     pub health: Arc<health::Registry>,
+    /// Services that upstreams name instead of nodes.
+    pub discovery: Arc<Discovery>,
     /// The access log.
     pub access: AccessLog,
     /// Counts of the whole process.
@@ -216,6 +222,7 @@ impl Gate {
             resolver: parts.resolver,
             shared: parts.shared,
             health: parts.health,
+            discovery: parts.discovery,
             targets: RefCell::default(),
             matched: RefCell::default(),
             ready: RefCell::default(),
@@ -328,20 +335,25 @@ impl Gate {
         if let Some(ready) = self.ready.borrow().get(at)
             && let Some(matched) = &ready.matched
             && ready.epoch == epoch
+            && ready.target.as_ref().is_none_or(|target| target.is_current())
         {
             return Ok((Rc::clone(matched), ready.target.clone()));
         }
         let missing = || error::Kind::MissingReference { kind: "route", id: number.to_string() };
         let route = live.route(number).ok_or_else(missing)?;
         let matched = self.matched(route, &live.snapshot)?;
-        let target = match &matched.merged.upstream {
+        let own = match &matched.merged.upstream {
             UpstreamSource::Id(id) => {
-                let item = live.snapshot.upstreams.get(id);
-                item.and_then(|item| self.target(&item.typed, &item.key).ok())
+                live.snapshot.upstreams.get(id).map(|item| (&item.typed, &item.key))
             }
-            UpstreamSource::Inline { upstream, key, .. } => self.target(upstream, key).ok(),
+            UpstreamSource::Inline { upstream, key, .. } => Some((upstream, key)),
             UpstreamSource::None => None,
         };
+        let target = own.and_then(|(upstream, key)| self.target(upstream, key).ok());
+        if target.is_none() && own.is_some_and(|(upstream, _)| upstream.sought.is_some()) {
+            // Its nodes may be known in a moment.
+            return Ok((matched, None));
+        }
         let mut all = self.ready.borrow_mut();
         if all.len() < live.numbers() {
             if all.capacity() < live.numbers() {
@@ -379,12 +391,8 @@ impl Gate {
     /// # Errors
     ///
     /// What keeps a target from being made of it, such as a certificate that is none.
-    pub fn target(
-        &self,
-        upstream: &Arc<crate::config::upstream::Upstream>,
-        scope: &str,
-    ) -> Result<Rc<Target>> {
-        self.target_with(upstream, scope, |health| health.of(scope, upstream))
+    pub fn target(&self, upstream: &Arc<Upstream>, scope: &str) -> Result<Rc<Target>> {
+        self.target_with(upstream, scope, |health, upstream| health.of(scope, upstream))
     }
 
     /// The same for an upstream that a plugin made.
@@ -392,25 +400,24 @@ impl Gate {
     /// # Errors
     ///
     /// As [`Gate::target`].
-    pub fn made_target(
-        &self,
-        upstream: &Arc<crate::config::upstream::Upstream>,
-        scope: &str,
-    ) -> Result<Rc<Target>> {
-        self.target_with(upstream, scope, |health| health.of_plugin(scope, upstream))
+    pub fn made_target(&self, upstream: &Arc<Upstream>, scope: &str) -> Result<Rc<Target>> {
+        self.target_with(upstream, scope, |health, upstream| health.of_plugin(scope, upstream))
     }
 
     fn target_with(
         &self,
-        upstream: &Arc<crate::config::upstream::Upstream>,
+        upstream: &Arc<Upstream>,
         scope: &str,
-        watch: impl FnOnce(&health::Registry) -> Option<Arc<health::Watch>>,
+        watch: impl FnOnce(&health::Registry, &Upstream) -> Option<Arc<health::Watch>>,
     ) -> Result<Rc<Target>> {
-        if let Some(target) = self.targets.borrow().get(&upstream.id) {
+        if let Some(target) = self.targets.borrow().get(&upstream.id)
+            && target.is_current()
+        {
             return Ok(Rc::clone(target));
         }
-        let mut target = Target::new(upstream, scope, self)?;
-        target.watch = watch(&self.health);
+        let found = self.discovery.found(upstream, scope)?;
+        let mut target = Target::new(upstream, &found, scope, self)?;
+        target.watch = watch(&self.health, &found);
         let target = Rc::new(target);
         self.targets.borrow_mut().insert(upstream.id, Rc::clone(&target));
         Ok(target)

@@ -26,6 +26,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod discovery;
 pub mod gate;
 pub mod health;
 pub mod live;

@@ -28,6 +28,8 @@ pub fn status(error: &Error) -> u16 {
         Kind::MissingReference { kind: "upstream", .. } | Kind::NoNode => 502,
         Kind::MissingReference { .. }
         | Kind::NoUpstream
+        | Kind::Discovery(_)
+        | Kind::Discovering
         | Kind::PluginUnavailable
         | Kind::UpstreamBusy { .. }
         | Kind::Limit(_)

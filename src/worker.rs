@@ -30,6 +30,7 @@ use crate::{
     },
     balance,
     config::{Local, local, snippet::Sites},
+    discovery::Discovery,
     gate::{Gate, Parts},
     health,
     http1::HeadLimits,
@@ -165,6 +166,8 @@ pub struct Common {
     pub balance: Arc<balance::Shared>,
     /// Health of nodes.
     pub health: Arc<health::Registry>,
+    /// Services, and the registries that tell of them.
+    pub discovery: Arc<Discovery>,
     /// Name resolution.
     pub names: Arc<Names>,
     /// Where access lines go.
@@ -280,6 +283,7 @@ async fn serve(common: Common, own: Own, mut orders: mpsc::UnboundedReceiver<Ord
         resolver,
         shared: Arc::clone(&common.balance),
         health: Arc::clone(&common.health),
+        discovery: Arc::clone(&common.discovery),
         access,
         counts: Arc::clone(&common.counts),
         temp_dir: Rc::clone(&env.temp_dir),

@@ -12,6 +12,7 @@ use std::{
 
 /// A module, and what of ours it may use besides itself. A row may name only rows above it:
 /// arrows point down. A part of a module that stands lower than the rest has its own row.
+#[rustfmt::skip] // It would put each name of a row on a line of its own.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Vocabulary: uses nobody.
     ("clock", &[]),
@@ -39,6 +40,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    // Registries: asks them, and says in the log what they told.
+    ("discovery", &["clock", "config", "error", "log"]),
     // Probes nodes as the proxy would, and says so in the log.
     ("health", &["clock", "config", "error", "http1", "log", "shared", "sys", "upstream"]),
     ("live", &["config", "route"]),
@@ -57,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "balance",
             "config",
+            "discovery",
             "error",
             "exchange",
             "health",
@@ -78,6 +82,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "balance",
             "clock",
             "config",
+            "discovery",
             "error",
             "exchange",
             "fields",
@@ -107,15 +112,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "accept", "balance", "config", "gate", "health", "http1", "limits", "live", "log",
-            "lua", "parse", "pipeline", "shared", "upstream",
+            "accept", "balance", "config", "discovery", "gate", "health", "http1", "limits", "live",
+            "log", "lua", "parse", "pipeline", "shared", "upstream",
         ],
     ),
     (
         "control",
         &[
-            "accept", "admin", "balance", "clock", "codec", "config", "error", "health", "limits",
-            "live", "log", "lua", "parse", "rescue", "route", "shared", "store", "sys", "upstream",
+            "accept", "admin", "balance", "clock", "codec", "config", "discovery", "error",
+            "health", "limits", "live", "log", "lua", "parse", "rescue", "route", "shared", "store",
+            "sys", "upstream",
             "worker",
         ],
     ),
@@ -148,7 +154,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
-    ("hickory_resolver", &["upstream"]),
+    ("hickory_resolver", &["discovery", "upstream"]),
     ("prost", &["codec", "store"]),
     ("prost_reflect", &["codec"]),
     ("protox", &["codec"]),
@@ -164,6 +170,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "accept",
             "admin::listener",
             "control",
+            "discovery",
             "gate",
             "health",
             "lua",

@@ -181,6 +181,14 @@ pub fn text_fingerprint(text: &str) -> Fingerprint {
     pair.both()
 }
 
+/// The fingerprint of anything else.
+#[must_use]
+pub fn fingerprint_of(value: &impl Hash) -> Fingerprint {
+    let mut pair = Pair::default();
+    value.hash(&mut pair);
+    pair.both()
+}
+
 /// Two hashers that see different streams. Objects are compared by fingerprint only with
 /// their own earlier version, so 128 bits without a secret are plenty.
 struct Pair {

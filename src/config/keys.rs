@@ -110,7 +110,13 @@ const KEYS: &[(&str, Use)] = &[
     ("nginx_config.http.charset", Live),
     ("nginx_config.http.variables_hash_max_size", Moot),
     ("nginx_config.http.lua_shared_dict", Restart),
-    ("discovery", NotYet),
+    ("discovery.dns", Restart),
+    ("discovery.consul", NotYet),
+    ("discovery.consul_kv", NotYet),
+    ("discovery.eureka", NotYet),
+    ("discovery.kubernetes", NotYet),
+    ("discovery.nacos", NotYet),
+    ("discovery.tars", NotYet),
     ("graphql.max_size", Live),
     ("ext-plugin", NotYet),
     ("wasm", NotYet),
@@ -249,7 +255,8 @@ mod tests {
         let user = json!({
             "apisix": {"ssl": {"enable": true}, "nod_listen": 1, "tracing": false,
                        "proxy_mode": "http", "stream_proxy": {"tcp": [9100]}},
-            "discovery": {"dns": {"servers": ["x"]}}, "plugin_attr": {"mine": {"a": 1}},
+            "discovery": {"dns": {"servers": ["x"]}, "nacos": {"host": ["http://n:8848"]}, "x": 1},
+            "plugin_attr": {"mine": {"a": 1}},
             "foo": {"bar": 1}, "nginx_config": {"http_configuration_snippet": "# nothing\n"},
             "deployment": {"etcd": {"host": ["http://127.0.0.1:2379"]}}
         });
@@ -259,7 +266,8 @@ mod tests {
                 "apisix.ssl is not supported by moongate yet",
                 "unknown key apisix.nod_listen, ignored",
                 "apisix.stream_proxy is not supported by moongate yet",
-                "discovery is not supported by moongate yet",
+                "discovery.nacos is not supported by moongate yet",
+                "unknown key discovery.x, ignored",
                 "unknown key foo, ignored",
             ]
         );

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Problem, Severity, defaults,
+    Problem, Severity, defaults, discovery,
     env::{self, Env},
     keys,
     provider::{Provider, Role},
@@ -227,6 +227,8 @@ pub struct Local {
     pub trusted_addresses: Option<Vec<String>>,
     pub dns_resolver: Vec<String>,
     pub dns_resolver_valid: Option<Duration>,
+    /// `discovery.dns`, if services are looked up there.
+    pub discovery_dns: Option<discovery::Dns>,
     pub resolver_timeout: Duration,
     pub enable_resolv_search_opt: bool,
     /// Templates with `?`, in order.

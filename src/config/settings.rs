@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Severity, keys,
+    Severity, discovery, keys,
     local::{
         AccessLog, Escape, Format, Listen, Local, LogBounds, LogLevel, Memory, Named,
         PluginMissing, Problems, Reload, RouterKind, Watchdog, WorkerCount,
@@ -21,6 +21,8 @@ use super::{
     upstream::Timeout,
     yaml::DocumentLimits,
 };
+
+const UPSTREAM_STATUS: &str = "apisix.show_upstream_status_in_response_header";
 
 /// Reads every setting; what is wrong goes to `problems` and leaves a placeholder.
 pub(super) fn read(raw: Arc<Value>, problems: &mut Problems<'_>) -> Local {
@@ -60,8 +62,7 @@ pub(super) fn read(raw: Arc<Value>, problems: &mut Problems<'_>) -> Local {
         normalize_uri_like_servlet: from.flag("apisix.normalize_uri_like_servlet"),
         max_post_args_readable_size: from.number("apisix.max_post_args_readable_size"),
         enable_server_tokens: from.flag("apisix.enable_server_tokens"),
-        show_upstream_status_in_response_header: from
-            .flag("apisix.show_upstream_status_in_response_header"),
+        show_upstream_status_in_response_header: from.flag(UPSTREAM_STATUS),
         status: from.address("apisix.status", Ipv4Addr::LOCALHOST, 7085),
         control: control(&mut from),
         admin: from.address("deployment.admin.admin_listen", Ipv4Addr::UNSPECIFIED, 9180),
@@ -69,6 +70,7 @@ pub(super) fn read(raw: Arc<Value>, problems: &mut Problems<'_>) -> Local {
         trusted_addresses: from.addresses("apisix.trusted_addresses"),
         dns_resolver: dns_resolver(&mut from, said),
         dns_resolver_valid: dns_valid(&mut from),
+        discovery_dns: discovery_dns(&mut from),
         resolver_timeout: from.time("apisix.resolver_timeout"),
         enable_resolv_search_opt: from.flag("apisix.enable_resolv_search_opt"),
         extra_lua_path: from.templates("apisix.extra_lua_path", said.map(|s| &s.lua_path)),
@@ -441,6 +443,18 @@ fn dns_resolver(from: &mut Reader<'_, '_>, snippets: Option<&Snippets>) -> Vec<S
         from.problems.add_wrong(&wrong);
     }
     servers.clone()
+}
+
+fn discovery_dns(from: &mut Reader<'_, '_>) -> Option<discovery::Dns> {
+    const PATH: &str = "discovery.dns";
+    match discovery::Dns::read(from.get(PATH)?) {
+        Ok(dns) => Some(dns),
+        Err(discovery::Wrong { key, why }) => {
+            let path = if key.is_empty() { PATH.to_owned() } else { format!("{PATH}.{key}") };
+            from.problems.add(Severity::Error, &path, format!("{path} {why}"));
+            None
+        }
+    }
 }
 
 fn shared_dicts(from: &mut Reader<'_, '_>, snippets: Option<&Snippets>) -> BTreeMap<String, u64> {

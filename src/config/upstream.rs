@@ -1,6 +1,7 @@
 //! Upstreams: the nodes behind a route and how to reach them.
 
 use std::{
+    hash::{Hash, Hasher},
     net::IpAddr,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
@@ -9,8 +10,9 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    item::{Fingerprint, fingerprint},
+    item::{Fingerprint, fingerprint, fingerprint_of},
     plugin::next_id,
+    sought::Sought,
 };
 
 /// How a node is picked.
@@ -172,6 +174,13 @@ pub struct Node {
     pub domain: Option<Box<str>>,
 }
 
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.host, self.port, self.weight, self.priority, &self.domain).hash(state);
+        self.metadata.as_deref().map(fingerprint).hash(state);
+    }
+}
+
 impl Node {
     /// Whether the host is a name that DNS must resolve.
     #[must_use]
@@ -216,10 +225,8 @@ pub struct Upstream {
     pub checks: Option<Box<Value>>,
     /// Client certificate settings as configured.
     pub tls: Option<Box<Value>>,
-    /// Service discovery: name of the service.
-    pub service_name: Option<Box<str>>,
-    /// Service discovery: which registry.
-    pub discovery_type: Option<Box<str>>,
+    /// The service whose nodes a registry tells.
+    pub sought: Option<Sought>,
     /// How many workers keep it prepared. When nobody else has it, it is gone.
     pub prepared: AtomicUsize,
 }
@@ -273,10 +280,38 @@ impl Upstream {
             keepalive_pool: value.get("keepalive_pool").map(pool),
             checks: boxed("checks"),
             tls: boxed("tls"),
-            service_name: text("service_name").map(Box::from),
-            discovery_type: text("discovery_type").map(Box::from),
+            sought: Sought::read(value),
             prepared: AtomicUsize::new(0),
         }))
+    }
+
+    /// The same upstream with `nodes`, which a registry told. Ports that it did not tell are the
+    /// scheme's.
+    #[must_use]
+    pub fn with_nodes(&self, nodes: &[Node]) -> Arc<Self> {
+        let port = |node: &Node| node.port.or(self.scheme.default_port());
+        let node = |node: &Node| Node { port: port(node), ..node.clone() };
+        let nodes: Vec<Node> = nodes.iter().map(node).collect();
+        Arc::new(Self {
+            id: next_id(),
+            hash: fingerprint_of(&(self.hash, &nodes)),
+            name: self.name.clone(),
+            nodes,
+            balance: self.balance.clone(),
+            hash_on: self.hash_on,
+            key: self.key.clone(),
+            retries: self.retries,
+            retry_timeout: self.retry_timeout,
+            timeout: self.timeout,
+            pass_host: self.pass_host,
+            upstream_host: self.upstream_host.clone(),
+            scheme: self.scheme,
+            keepalive_pool: self.keepalive_pool,
+            checks: self.checks.clone(),
+            tls: self.tls.clone(),
+            sought: None,
+            prepared: AtomicUsize::new(0),
+        })
     }
 }
 

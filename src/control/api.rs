@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     board::Board,
-    explain, health as nodes,
+    discovery, explain, health as nodes,
     http::{Answer, json_answer, not_found, text},
 };
 use crate::{
@@ -103,6 +103,7 @@ fn known(
             Some(value) => ok(&value),
             None => missing("plugin metadata", name),
         },
+        ("discovery", Some(rest)) => discovery::dump(board.discovery(), rest),
         ("healthcheck", None) => nodes::all(board.nodes(), snapshot, request),
         ("healthcheck", Some(rest)) => nodes::one(board.nodes(), snapshot, rest, request),
         _ => return None,

@@ -23,6 +23,7 @@ use crate::{
     admin::judge::Facts as PluginFacts,
     clock,
     config::{Item, local::Local},
+    discovery::Discovery,
     health::Registry,
     live::Live,
     log::{
@@ -54,6 +55,7 @@ pub(super) struct Board {
     metrics: Arc<metrics::Registry>,
     counts: Arc<Counts>,
     health: Arc<Registry>,
+    discovery: Arc<Discovery>,
     writer: Writer,
     events: Mutex<mpsc::Sender<Event>>,
     strict: bool,
@@ -113,6 +115,7 @@ impl Board {
             metrics: Arc::clone(&common.metrics),
             counts: Arc::clone(&common.counts),
             health: Arc::clone(&common.health),
+            discovery: Arc::clone(&common.discovery),
             writer,
             events: Mutex::new(events),
             strict: common.local.readiness_strict,
@@ -168,6 +171,10 @@ impl Board {
 
     pub(super) fn nodes(&self) -> &Registry {
         &self.health
+    }
+
+    pub(super) fn discovery(&self) -> &Discovery {
+        &self.discovery
     }
 
     /// Changes what is known of the store.
@@ -353,7 +360,7 @@ impl Board {
     /// Everything that is scraped.
     pub(super) fn all_metrics(&self) -> String {
         let nodes = self.health.metric(self.metrics.prefix());
-        self.metrics.render() + &nodes + &self.own_metrics()
+        self.metrics.render() + &nodes + &self.own_metrics() + &self.discovery.metrics()
     }
 
     /// Metrics of the gateway itself, in the Prometheus text format.

@@ -81,6 +81,14 @@ impl PluginChecker for Checker<'_> {
         registry::check(registry::PROTOCOLS, &Source { name, text: text.as_bytes() })
     }
 
+    fn check_registry(&mut self, name: &str) -> Result<(), String> {
+        match name {
+            "dns" if self.local.discovery_dns.is_some() => Ok(()),
+            "dns" => Err("config.yaml has no discovery.dns: requests are refused".to_owned()),
+            _ => Err(format!("discovery_type {name} is not supported by moongate yet")),
+        }
+    }
+
     fn check_function(&mut self, source: &str) -> Result<(), String> {
         self.vm.check_function(source)
     }

@@ -139,7 +139,9 @@ impl Control {
         report(&applied);
         self.snapshot = Arc::new(applied.snapshot);
         // Before the workers look for them.
-        self.common.health.follow(&self.snapshot, applied.touched.as_deref());
+        let touched = applied.touched.as_deref();
+        let health = || self.common.health.follow(&self.snapshot, touched);
+        self.common.discovery.follow(&self.snapshot, touched, health);
         self.vm.see(Arc::clone(&self.snapshot));
         let mode = start::mode(&self.local);
         let snapshot = Arc::clone(&self.snapshot);

@@ -9,6 +9,7 @@ mod board;
 mod checker;
 mod code;
 mod conf;
+mod discovery;
 mod etcd;
 mod explain;
 mod health;

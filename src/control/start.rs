@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 use super::{
     Control, Event, admin,
     board::Board,
-    http, judge,
+    discovery, http, judge,
     rebuild::Rebuild,
     stored::Storage,
     tries::{Outcome, Try},
@@ -31,6 +31,7 @@ use crate::{
         snippet::Sites,
         source::reader::Reader,
     },
+    discovery::Discovery,
     health,
     live::Live,
     log::{
@@ -283,7 +284,8 @@ pub(super) fn start(
     http::probe(&local, options.takeover)?;
     admin::probe(&local, options.takeover)?;
     let listeners = listen(&local, workers, options.takeover)?;
-    let common = common(options, &local, workers, access, events);
+    let mut common = common(options, &local, workers, access, events);
+    common.discovery = Arc::new(discovery::start(&options.prefix, &local, &common.health)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -483,6 +485,7 @@ fn common(
         redis: Arc::default(),
         balance: Arc::new(balance::Shared::new(clock::now())),
         health: Arc::new(health::Registry::new(health_options(&options.prefix, local, &names))),
+        discovery: Arc::new(Discovery::none()),
         names,
         access,
         rotation: rotation(local),

@@ -62,6 +62,8 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Inner {
+    /// Upstreams of the snapshot whose nodes a registry tells: key, and [`Upstream::id`].
+    seekers: HashMap<Arc<str>, u64>,
     /// Of the snapshot, by key.
     watches: BTreeMap<Arc<str>, Arc<Watch>>,
     /// Of upstreams that plugins made, for as long as anybody has them.
@@ -109,6 +111,7 @@ impl Registry {
                 }
             }
             None => {
+                inner.seekers.clear();
                 let mut before = std::mem::take(&mut inner.watches);
                 for (key, upstream) in upstreams(snapshot) {
                     let old = before.remove(key);
@@ -127,12 +130,34 @@ impl Registry {
         upstream: Option<&Arc<Upstream>>,
         old: Option<Arc<Watch>>,
     ) {
-        match upstream.filter(|upstream| upstream.checks.is_some()) {
-            Some(upstream) => {
-                if let Some(watch) = self.watch(inner, key, upstream, old) {
-                    inner.watches.insert(Arc::clone(key), watch);
-                }
+        inner.seekers.remove(key);
+        let checked = upstream.filter(|upstream| upstream.checks.is_some());
+        let found = checked.and_then(|upstream| match &upstream.sought {
+            None => Some(Arc::clone(upstream)),
+            Some(sought) => {
+                inner.seekers.insert(Arc::clone(key), upstream.id);
+                sought.found().as_deref().cloned()?.ok()
             }
+        });
+        match found.and_then(|found| self.watch(inner, key, &found, old.clone())) {
+            Some(watch) => drop(inner.watches.insert(Arc::clone(key), watch)),
+            None => old.iter().for_each(stop),
+        }
+    }
+
+    /// A registry told other nodes (`None`: none) of the upstream of the snapshot that has this
+    /// key and [`Upstream::id`]. Nodes that stay keep their state.
+    pub fn moved(&self, key: &str, id: u64, upstream: Option<&Upstream>) {
+        let mut inner = self.inner();
+        let Some((key, _)) = inner.seekers.get_key_value(key).filter(|(_, known)| **known == id)
+        else {
+            return;
+        };
+        let key = Arc::clone(key);
+        let old = inner.watches.remove(&key);
+        let new = upstream.and_then(|now| self.watch(&mut inner, &key, now, old.clone()));
+        match new {
+            Some(watch) => drop(inner.watches.insert(key, watch)),
             None => old.iter().for_each(stop),
         }
     }

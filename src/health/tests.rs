@@ -91,6 +91,45 @@ fn what_did_not_change_is_the_same_watch() {
 }
 
 #[test]
+fn nodes_that_a_registry_tells_are_watched_while_the_upstream_is_there() {
+    let registry = registry();
+    let named = |text: &str| {
+        let value =
+            json!({"service_name": text, "discovery_type": "dns", "checks": {"active": {}}});
+        upstream(&value)
+    };
+    let key = "/apisix/upstreams/a";
+    let (first, second) = (named("s"), named("t"));
+    registry.follow(&snapshot(1, &[("a", &first)]), None);
+    assert!(registry.get(key).is_none(), "nothing is known yet");
+    let with = |up: &Upstream, ports: &[u16]| up.with_nodes(&quiet(ports, &Value::Null).nodes);
+    let told = with(&first, &[1, 2]);
+    registry.moved(key, first.id + 100, Some(&told));
+    assert!(registry.get(key).is_none(), "of an upstream that is not there");
+    registry.moved(key, first.id, Some(&told));
+    let watch = registry.of(key, &told).unwrap();
+    watch.force(watch.find("127.0.0.1", 2, None).unwrap(), State::Unhealthy);
+    let told = with(&first, &[2, 3]);
+    registry.moved(key, first.id, Some(&told));
+    let watch = registry.of(key, &told).unwrap();
+    assert_eq!(states(&watch), [(2, State::Unhealthy), (3, State::Healthy)]);
+    // Another upstream under the same key, whose service is known already.
+    let told = with(&second, &[2]);
+    second.sought.as_ref().unwrap().set_found(Ok(Arc::clone(&told)));
+    registry.follow(&snapshot(2, &[("a", &second)]), None);
+    let watch = registry.of(key, &told).unwrap();
+    assert_eq!(states(&watch), [(2, State::Unhealthy)]);
+    registry.moved(key, first.id, Some(&with(&first, &[9])));
+    assert!(registry.of(key, &told).is_some(), "the one before has no say");
+    registry.moved(key, second.id, None);
+    assert!(registry.get(key).is_none());
+    registry.moved(key, second.id, Some(&told));
+    registry.follow(&snapshot(3, &[]), None);
+    registry.moved(key, second.id, Some(&told));
+    assert!(registry.all().is_empty());
+}
+
+#[test]
 fn upstreams_without_checks_and_a_registry_that_is_off_watch_nobody() {
     let plain = upstream(&json!({"nodes": [{"host": "127.0.0.1", "port": 1, "weight": 1}]}));
     let registry = registry();

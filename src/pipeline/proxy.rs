@@ -46,6 +46,33 @@ fn choose(gate: &Gate, x: &Exchange, own: Option<Rc<Target>>) -> Result<Rc<Targe
     }
 }
 
+/// The same, also where nothing is known yet of the service that the upstream names.
+async fn chosen(gate: &Gate, x: &mut Exchange, own: Option<Rc<Target>>) -> Result<Rc<Target>> {
+    match choose(gate, x, own) {
+        Err(error) if *error.kind() == Kind::Discovering => {
+            let target = Box::pin(discovered(gate, x)).await;
+            x.now = clock::now();
+            target
+        }
+        chosen => chosen,
+    }
+}
+
+/// Waits until something is known.
+async fn discovered(gate: &Gate, x: &Exchange) -> Result<Rc<Target>> {
+    let mut hearing = gate.discovery.hear();
+    loop {
+        match choose(gate, x, None) {
+            Err(error) if *error.kind() == Kind::Discovering => {
+                if !hearing.next().await {
+                    return Err(error);
+                }
+            }
+            chosen => return chosen,
+        }
+    }
+}
+
 /// What consistent hashing hashes for `x`.
 fn hash_key(x: &Exchange, upstream: &Upstream) -> Vec<u8> {
     let name = upstream.key.as_deref().unwrap_or("");
@@ -89,7 +116,7 @@ pub(super) async fn send(
     if bytes_max > 0 && x.body.length.is_some_and(|length| length > bytes_max) {
         return Err(Kind::BodyTooLarge { bytes_max }.into());
     }
-    let target = choose(gate, x, own)?;
+    let target = chosen(gate, x, own).await?;
     if phase::before_proxy(x).await? == Verdict::Answer {
         return Ok(Made::Body(answered(x)));
     }

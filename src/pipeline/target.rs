@@ -36,8 +36,10 @@ pub struct Member {
 /// An upstream, ready to be sent to.
 #[derive(Debug)]
 pub struct Target {
-    /// The object.
+    /// The object, or what it is with the nodes of its service.
     pub upstream: Arc<Upstream>,
+    /// The object, if it names a service.
+    seeker: Option<Arc<Upstream>>,
     /// Its nodes, in the balancer's order.
     pub members: Vec<Member>,
     /// Picks one.
@@ -52,20 +54,23 @@ pub struct Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        self.upstream.prepared.fetch_sub(1, Ordering::AcqRel);
+        self.object().prepared.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Target {
-    /// Prepares `upstream`; `scope` names it across versions.
+    /// Prepares `configured` with the nodes of `upstream`, which is the same unless a registry
+    /// told them; `scope` names it across versions.
     ///
     /// # Errors
     ///
     /// [`Kind::NoUpstream`] without nodes, [`Kind::Unsupported`] for what moongate cannot do.
-    pub fn new(upstream: &Arc<Upstream>, scope: &str, gate: &Gate) -> Result<Self> {
-        if upstream.discovery_type.is_some() {
-            return Err(Kind::Unsupported("service discovery").into());
-        }
+    pub fn new(
+        configured: &Arc<Upstream>,
+        upstream: &Arc<Upstream>,
+        scope: &str,
+        gate: &Gate,
+    ) -> Result<Self> {
         let kind = match &upstream.balance {
             Balance::RoundRobin => BalanceKind::RoundRobin,
             Balance::Chash => BalanceKind::Chash,
@@ -101,9 +106,9 @@ impl Target {
         let plan = Arc::new(Plan::new(kind, &specs, scope, &gate.shared));
         let seed = 0x9e37_79b9 ^ (gate.worker as u64) << 17 ^ upstream.id;
         let keep = keepalive(upstream, gate);
-        upstream.prepared.fetch_add(1, Ordering::AcqRel);
         let mut target = Self {
             upstream: Arc::clone(upstream),
+            seeker: configured.sought.is_some().then(|| Arc::clone(configured)),
             members,
             balancer: Balancer::new(plan, seed),
             watch: None,
@@ -111,6 +116,7 @@ impl Target {
             tls,
             prepared: Vec::new(),
         };
+        target.object().prepared.fetch_add(1, Ordering::AcqRel);
         target.prepared = (0..target.members.len())
             .map(|at| {
                 let ip = target.members[at].ip?;
@@ -129,7 +135,21 @@ impl Target {
     /// Whether anybody but the workers' targets still holds the upstream.
     #[must_use]
     pub fn in_use(&self) -> bool {
-        Arc::strong_count(&self.upstream) > self.upstream.prepared.load(Ordering::Acquire)
+        let object = self.object();
+        Arc::strong_count(object) > object.prepared.load(Ordering::Acquire)
+    }
+
+    /// The object as configured, or as a plugin made it.
+    fn object(&self) -> &Arc<Upstream> {
+        self.seeker.as_ref().unwrap_or(&self.upstream)
+    }
+
+    /// Whether the service of the upstream, if it names one, still has these nodes.
+    #[inline]
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let sought = self.seeker.as_ref().and_then(|seeker| seeker.sought.as_ref());
+        sought.is_none_or(|sought| sought.is_current(&self.upstream))
     }
 
     /// What goes into `Host` for `member`; `None` for what the client sent.

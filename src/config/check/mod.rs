@@ -93,6 +93,16 @@ pub trait PluginChecker {
         Ok(())
     }
 
+    /// Checks that services are looked up in the registry of this name.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not.
+    fn check_registry(&mut self, name: &str) -> Result<(), String> {
+        let _ = name;
+        Ok(())
+    }
+
     /// Checks that a Lua source evaluates to a function.
     ///
     /// # Errors
@@ -392,8 +402,10 @@ impl Run<'_> {
         if let Some(upstream) = upstream {
             upstream::normalise(upstream);
             upstream::check(upstream)?;
-            if let Some(name) = upstream.get("discovery_type").and_then(Value::as_str) {
-                let text = format!("discovery_type {name} is not supported by moongate yet");
+            if upstream.get("service_name").is_some()
+                && let Some(name) = upstream.get("discovery_type").and_then(Value::as_str)
+                && let Err(text) = self.checker.check_registry(name)
+            {
                 self.notice(kind, id, text);
             }
         }
