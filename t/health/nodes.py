@@ -49,13 +49,13 @@ class Line(asyncio.Protocol):
 
 
 class Node:
-    """A server on 127.0.0.1; `health` is the status of probes, `status` of all else, None is
-    silence."""
+    """A server on 127.0.0.1, or on `host`; `health` is the status of probes, `status` of all
+    else, None is silence."""
 
     loop = None
 
-    def __init__(self, name, port, tls=None):
-        self.name, self.port, self.tls = name, port, tls
+    def __init__(self, name, port, tls=None, host="127.0.0.1"):
+        self.name, self.port, self.tls, self.host = name, port, tls, host
         self.health = self.status = 200
         self.paths = {"/health", "/other"}
         self.lines, self.heads = set(), []
@@ -72,7 +72,7 @@ class Node:
     def up(self):
         async def listen():
             self.server = await Node.loop.create_server(
-                lambda: Line(self), "127.0.0.1", self.port, ssl=self.tls, reuse_address=True)
+                lambda: Line(self), self.host, self.port, ssl=self.tls, reuse_address=True)
         self.run(listen())
 
     def down(self):
