@@ -53,9 +53,9 @@ local seen = 0
 function _M.control_api()
     return {
         { methods = { "GET" }, uris = { "/v1/plugin/keeper/table", "/v1/keeper" },
-          handler = function()
+          handler = function(ctx)
               seen = seen + 1
-              return 200, { seen = seen, q = core.request.get_uri_args().q }
+              return 200, { seen = seen, q = core.request.get_uri_args(ctx).q }
           end },
         { methods = { "POST" }, uris = { "/v1/plugin/keeper/*" },
           handler = function()
@@ -116,10 +116,15 @@ fn new_code_brings_its_own_endpoints() {
     gateway.prefix.write("plugins/keeper.lua", &KEEPER.replace("/v1/keeper\"", "/v1/kept\""));
     assert!(until(|| answer(gateway.prefix.control, "/v1/kept").is_some_and(|a| a.0 == 200)));
     assert_eq!(answer(gateway.prefix.control, "/v1/keeper").unwrap().0, 404);
-    let (_, told) = get(&gateway, "/v1/plugins/generations");
-    let list = told["generations"].as_array().unwrap();
-    let newest = list.iter().find(|one| one["state"] == "serving").unwrap();
-    assert_eq!(newest["generation"], told["serving"]);
+    // The workers serve by it a moment before it is told.
+    let newest = || {
+        let (_, told) = get(&gateway, "/v1/plugins/generations");
+        let list = told["generations"].as_array().unwrap().clone();
+        let serving = told["serving"].as_u64().filter(|id| *id > 1)?;
+        list.into_iter().find(|one| one["generation"] == serving && one["state"] == "serving")
+    };
+    assert!(until(|| newest().is_some()), "{}", gateway.log());
+    let newest = newest().unwrap();
     let path = gateway.prefix.path.join("plugins/keeper.lua").display().to_string();
     assert!(newest["changed"].as_array().unwrap().contains(&json!(path)), "{newest}");
     let file = newest["files"].as_array().unwrap().iter().find(|file| file["path"] == *path);
@@ -253,7 +258,7 @@ routes:
   - {id: method, uri: /a/b, hosts: [shop.test], methods: [PUT], plugins: {}}
   - {id: vars, uri: /a/b, hosts: [shop.test], vars: [["http_x_kind", "==", "gold"]], plugins: {}}
   - {id: client, uri: /a/b, hosts: [shop.test], remote_addrs: [192.0.2.0/24], plugins: {}}
-  - {id: off, uri: /a/b, hosts: [shop.test], status: 0, plugins: {}}
+  - {id: closed, uri: /a/b, hosts: [shop.test], status: 0, plugins: {}}
   - {id: host, uri: /a/b, host: other.test, plugins: {}}
   - {id: refuses, uri: /a/b, hosts: [shop.test], filter_func: "function(vars) return false end", plugins: {}}
   - {id: lost, uri: /lost, service_id: nowhere}
@@ -317,7 +322,7 @@ fn an_explanation_tells_why_a_route_is_taken_and_others_are_not() {
     assert_eq!(because(&told, "vars"), &json!({"vars": vars}));
     let client = json!({"remote_addr": {"remote_addrs": ["192.0.2.0/24"]}});
     assert_eq!(because(&told, "client"), &client);
-    assert_eq!(because(&told, "off"), &json!({"disabled": "its status is 0"}));
+    assert_eq!(because(&told, "closed"), &json!({"disabled": "its status is 0"}));
     assert_eq!(because(&told, "host"), &json!({"host": {"hosts": ["other.test"]}}));
     assert_eq!(because(&told, "refuses"), &json!({"filter_func": "it did not return true"}));
     for (id, word) in [("shorter", "longer prefix"), ("lower", "host fits more closely")] {

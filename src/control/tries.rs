@@ -87,14 +87,15 @@ fn file(file: &OnDisk) -> Value {
     })
 }
 
-/// The first `file.lua:line` of a message.
+/// The last `file.lua:line` in the first line of a message: those before it are who loaded it.
 fn place(message: &str) -> Option<&str> {
-    let dot = message.find(".lua:")?;
+    let line = message.lines().next()?;
+    let dot = line.rfind(".lua:")?;
     let digits = dot + ".lua:".len();
-    let line = message[digits..].bytes().take_while(u8::is_ascii_digit).count();
+    let count = line[digits..].bytes().take_while(u8::is_ascii_digit).count();
     let blank = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | '[');
-    let start = message[..dot].rfind(blank).map_or(0, |at| at + 1);
-    (line > 0).then(|| message.get(start..digits + line)).flatten()
+    let start = line[..dot].rfind(blank).map_or(0, |at| at + 1);
+    (count > 0).then(|| line.get(start..digits + count)).flatten()
 }
 
 #[cfg(test)]
@@ -106,6 +107,8 @@ mod tests {
         let long = "plugin a does not load: error loading '/p/plugins/a.lua:7: x near end";
         assert_eq!(place(long), Some("/p/plugins/a.lua:7"));
         assert_eq!(place("plugins/a.lua:12: attempt to"), Some("plugins/a.lua:12"));
+        let through = "lua/moongate/plugins.lua:72: syntax error: /p/b.lua:16: unexpected";
+        assert_eq!(place(through), Some("/p/b.lua:16"));
         assert_eq!(place("plugins/a.lua: gone"), None);
         assert_eq!(place("nothing of that kind"), None);
     }

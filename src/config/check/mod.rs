@@ -264,6 +264,7 @@ impl Run<'_> {
             && before.hash == hash
             && modified_index.is_none_or(|index| index == before.modified_index)
             && before.value.is(&value)
+            && same_plugins(before.typed.plugins(), typed.plugins())
         {
             return Ok(Arc::clone(before));
         }
@@ -419,6 +420,11 @@ impl Run<'_> {
 
 fn unchanged<T>(before: &Item<T>, raw: &RawItem) -> bool {
     before.hash == raw.hash && raw.modified_index.is_none_or(|i| i == before.modified_index)
+}
+
+/// Whether the same plugins run: one that was ignored may be there now, with the same text.
+fn same_plugins(before: &[Arc<PluginConf>], now: &[Arc<PluginConf>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 /// The compiled schema of a kind; `None` where APISIX has none either.

@@ -281,3 +281,28 @@ proptest::proptest! {
         proptest::prop_assert!(applied.snapshot.refusals.len() >= 2);
     }
 }
+
+/// Whether its one plugin is enabled.
+struct Enabled(bool);
+
+impl PluginChecker for Enabled {
+    fn check(&mut self, _: &str, _: SchemaType, _: &mut Value) -> Verdict {
+        if self.0 { Verdict::Ok } else { Verdict::Ignored }
+    }
+}
+
+#[test]
+fn a_plugin_that_comes_to_be_enabled_runs_though_no_text_changed() {
+    let apply = |before: &Snapshot, enabled| {
+        let root = json!({"routes": [{"id": "1", "uri": "/", "plugins": {"late": {}}}]});
+        let document = RawDocument::split(root, &|_| None).unwrap();
+        super::apply(before, document, &mut Enabled(enabled), Recheck::All).snapshot
+    };
+    let runs = |snapshot: &Snapshot| snapshot.routes.get("1").unwrap().typed.plugins.len();
+    let off = apply(&Snapshot::default(), false);
+    let on = apply(&off, true);
+    assert_eq!((runs(&off), runs(&on)), (0, 1));
+    let again = apply(&on, true);
+    assert!(Arc::ptr_eq(again.routes.get("1").unwrap(), on.routes.get("1").unwrap()));
+    assert_eq!(runs(&apply(&on, false)), 0, "and it ends when it is disabled");
+}
