@@ -288,7 +288,21 @@ mod tests {
     fn the_defaults_are_a_document() {
         let tree = tree().unwrap();
         assert_eq!(tree["nginx_config"]["event"]["worker_connections"], 10620);
-        assert_eq!(tree["plugins"].as_array().unwrap().len(), 36);
         assert_eq!(tree["plugin_attr"]["opentelemetry"]["resource"]["service.name"], "APISIX");
+    }
+
+    #[test]
+    fn all_plugins_that_are_shipped_are_enabled() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
+        let names = std::fs::read_dir(folder).unwrap();
+        let names = names.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let mut shipped: Vec<_> =
+            names.filter_map(|name| name.strip_suffix(".lua").map(str::to_owned)).collect();
+        shipped.sort_unstable();
+        let tree = tree().unwrap();
+        let enabled = tree["plugins"].as_array().unwrap().iter();
+        let mut enabled: Vec<_> = enabled.filter_map(|name| name.as_str()).collect();
+        enabled.sort_unstable();
+        assert_eq!(enabled, shipped);
     }
 }
