@@ -45,6 +45,9 @@ const SWEEP_STEP: usize = 256;
 /// How long small changes wait for others before somebody sweeps.
 const SWEEP_DELAY: Duration = Duration::from_secs(1);
 
+/// How long after a change targets of services are looked at once more.
+const SEEKERS_DELAY: Duration = Duration::from_secs(5);
+
 /// Room for numbers of routes to come.
 const READY_SPARE: usize = 1024;
 
@@ -279,6 +282,13 @@ impl Gate {
         }
         self.targets.borrow_mut().retain(|_, target| target.in_use());
         self.vms.serving().sweep();
+        let seek = self.targets.borrow().values().any(|target| target.seeks());
+        if seek {
+            // The control thread frees objects a moment after this. A service that only a target
+            // wants would be asked for until the next change.
+            tokio::time::sleep(SEEKERS_DELAY).await;
+            self.targets.borrow_mut().retain(|_, target| target.in_use());
+        }
     }
 
     /// Drops what was ready under earlier objects.

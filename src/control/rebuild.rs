@@ -79,7 +79,11 @@ impl Control {
         let mode = start::mode(&self.local);
         let lay =
             |live: Live, (snapshot, touched): Step| Live::after(&live, snapshot, &touched, mode);
-        let live = steps.into_iter().fold(built, lay);
+        let mut live = steps.into_iter().fold(built, lay);
+        // Of its own: what is retired is freed when nobody else has its objects.
+        self.snapshot = Arc::new(Snapshot::clone(&self.snapshot));
+        live.snapshot = Arc::clone(&self.snapshot);
+        self.vm.see(Arc::clone(&self.snapshot));
         self.swap(live);
     }
 }

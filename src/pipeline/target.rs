@@ -139,6 +139,12 @@ impl Target {
         Arc::strong_count(object) > object.prepared.load(Ordering::Acquire)
     }
 
+    /// Whether the upstream names a service.
+    #[must_use]
+    pub fn seeks(&self) -> bool {
+        self.seeker.is_some()
+    }
+
     /// The object as configured, or as a plugin made it.
     fn object(&self) -> &Arc<Upstream> {
         self.seeker.as_ref().unwrap_or(&self.upstream)

@@ -178,7 +178,8 @@ class Gateway:
         status, body = self.ask(self.control, "/v1/plugins/reload", "PUT", 130)
         return status, body, now()
 
-    def stop(self):
+    def stop_all(self):
+        """Ends the processes; the prefix stays."""
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -188,6 +189,10 @@ class Gateway:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.processes = []
+
+    def stop(self):
+        self.stop_all()
         if self.keep:
             print("kept:", self.prefix)
         else:
