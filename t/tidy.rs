@@ -154,6 +154,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("notify", &["config"]),
     ("granit_parser", &["config"]),
+    ("lz4_flex", &["config"]),
     ("hickory_resolver", &["discovery", "upstream"]),
     ("prost", &["codec", "store"]),
     ("prost_reflect", &["codec"]),

@@ -116,7 +116,7 @@ pub fn merged(route: &Arc<Item<Route>>, snapshot: &Snapshot) -> Result<Merged, M
     let websocket = service.as_ref().and_then(|service| service.typed.enable_websocket);
     Ok(Merged {
         upstream: upstream(route, service.as_ref()),
-        timeout: typed.timeout,
+        timeout: typed.timeout.as_deref().copied(),
         enable_websocket: typed.enable_websocket.or(websocket).unwrap_or(false),
         route: Arc::clone(route),
         service,

@@ -41,7 +41,7 @@ pub struct Route {
     /// Own upstream.
     pub upstream: Option<Arc<Upstream>>,
     /// Instead of the upstream's.
-    pub timeout: Option<Timeout>,
+    pub timeout: Option<Box<Timeout>>,
     /// Whether upgrades are let through; the service is asked when it does not say.
     pub enable_websocket: Option<bool>,
     /// Whether a request body is read whole before the upstream is asked.
@@ -71,7 +71,7 @@ impl Route {
             service_id: id("service_id"),
             upstream_id: id("upstream_id"),
             upstream,
-            timeout: value.get("timeout").map(Timeout::read),
+            timeout: value.get("timeout").map(Timeout::read).map(Box::new),
             enable_websocket: value.get("enable_websocket").and_then(Value::as_bool),
             buffer_request: value
                 .get("proxy_request_buffering")

@@ -220,13 +220,13 @@ pub struct Upstream {
     /// The protocol.
     pub scheme: Scheme,
     /// Own pool settings.
-    pub keepalive_pool: Option<KeepalivePool>,
+    pub keepalive_pool: Option<Box<KeepalivePool>>,
     /// Health checks as configured.
     pub checks: Option<Box<Value>>,
     /// Client certificate settings as configured.
     pub tls: Option<Box<Value>>,
     /// The service whose nodes a registry tells.
-    pub sought: Option<Sought>,
+    pub sought: Option<Box<Sought>>,
     /// How many workers keep it prepared. When nobody else has it, it is gone.
     pub prepared: AtomicUsize,
 }
@@ -277,10 +277,10 @@ impl Upstream {
             },
             upstream_host: text("upstream_host").map(Box::from),
             scheme,
-            keepalive_pool: value.get("keepalive_pool").map(pool),
+            keepalive_pool: value.get("keepalive_pool").map(pool).map(Box::new),
             checks: boxed("checks"),
             tls: boxed("tls"),
-            sought: Sought::read(value),
+            sought: Sought::read(value).map(Box::new),
             prepared: AtomicUsize::new(0),
         }))
     }
@@ -306,7 +306,7 @@ impl Upstream {
             pass_host: self.pass_host,
             upstream_host: self.upstream_host.clone(),
             scheme: self.scheme,
-            keepalive_pool: self.keepalive_pool,
+            keepalive_pool: self.keepalive_pool.clone(),
             checks: self.checks.clone(),
             tls: self.tls.clone(),
             sought: None,
@@ -518,7 +518,7 @@ mod tests {
         );
         assert_eq!(up.timeout.connect, Duration::from_millis(500));
         assert_eq!(up.retry_timeout, Some(Duration::from_millis(1500)));
-        let pool = up.keepalive_pool.unwrap();
+        let pool = up.keepalive_pool.clone().unwrap();
         assert_eq!((pool.size, pool.idle_timeout.as_secs(), pool.requests), (4, 60, 1000));
     }
 
