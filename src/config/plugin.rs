@@ -43,33 +43,22 @@ pub struct PluginConf {
     pub owner: Owner,
 }
 
-/// `_meta`: what APISIX does with a plugin rather than what the plugin does.
+/// What of `_meta` the core reads; Lua has the rest in the configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
     /// Not run.
     pub disable: bool,
-    /// Instead of the plugin's own, on this object.
-    pub priority: Option<i64>,
     /// A `vars` expression that must hold.
     pub filter: Option<Box<Value>>,
-    /// Body of refusals by this plugin.
-    pub error_response: Option<Box<Value>>,
-    /// Lua source of a function that is called before each phase.
-    pub pre_function: Option<Arc<str>>,
 }
 
 impl Meta {
     pub(super) fn of(conf: &Value) -> Self {
         let Some(meta) = conf.get("_meta") else { return Self::default() };
-        let boxed =
-            |name| meta.get(name).filter(|value: &&Value| !value.is_null()).cloned().map(Box::new);
-        let text = meta.get("pre_function").and_then(Value::as_str);
+        let filter = meta.get("filter").filter(|filter| !filter.is_null());
         Self {
             disable: meta.get("disable") == Some(&Value::Bool(true)),
-            priority: meta.get("priority").and_then(Value::as_i64),
-            filter: boxed("filter"),
-            error_response: boxed("error_response"),
-            pre_function: text.map(Arc::from),
+            filter: filter.cloned().map(Box::new),
         }
     }
 }
@@ -122,10 +111,7 @@ mod tests {
             "error_response": {"m": 1}, "pre_function": "return function() end"
         }}));
         assert!(meta.disable);
-        assert_eq!(meta.priority, Some(-5));
         assert_eq!(meta.filter, Some(Box::new(json!([["a", "==", 1]]))));
-        assert_eq!(meta.error_response, Some(Box::new(json!({"m": 1}))));
-        assert_eq!(meta.pre_function.as_deref(), Some("return function() end"));
         assert_eq!(Meta::of(&json!({})), Meta::default());
     }
 

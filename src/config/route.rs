@@ -15,13 +15,13 @@ pub struct Route {
     /// Name, for logs and metrics.
     pub name: Option<Arc<str>>,
     /// `uri` or `uris`.
-    pub uris: Vec<Box<str>>,
+    pub uris: Box<[Box<str>]>,
     /// `host` or `hosts`, in lower case.
-    pub hosts: Vec<Box<str>>,
+    pub hosts: Box<[Box<str>]>,
     /// Allowed methods; all when empty.
-    pub methods: Vec<Box<str>>,
+    pub methods: Box<[Box<str>]>,
     /// `remote_addr` or `remote_addrs`: addresses and networks.
-    pub remote_addrs: Vec<Box<str>>,
+    pub remote_addrs: Box<[Box<str>]>,
     /// The expression that must hold.
     pub vars: Option<Box<Value>>,
     /// Lua source of the function that must return true.
@@ -90,12 +90,12 @@ pub(super) fn id_text(value: &Value) -> Option<Arc<str>> {
 }
 
 /// The list at `many`, or the single text at `one`.
-pub(super) fn texts(value: &Value, many: &str, one: &str) -> Vec<Box<str>> {
+pub(super) fn texts(value: &Value, many: &str, one: &str) -> Box<[Box<str>]> {
     match (value.get(many), value.get(one)) {
         (Some(Value::Array(list)), _) => {
             list.iter().filter_map(Value::as_str).map(Box::from).collect()
         }
-        (_, Some(Value::String(text))) => vec![Box::from(text.as_str())],
-        _ => Vec::new(),
+        (_, Some(Value::String(text))) => [Box::from(text.as_str())].into(),
+        _ => Box::default(),
     }
 }

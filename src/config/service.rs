@@ -16,7 +16,7 @@ pub struct Service {
     /// Name, for logs and metrics.
     pub name: Option<Arc<str>>,
     /// Hosts of routes that have none, in lower case.
-    pub hosts: Vec<Box<str>>,
+    pub hosts: Box<[Box<str>]>,
     /// One per name, in the order of the file.
     pub plugins: Vec<Arc<PluginConf>>,
     /// Own upstream.

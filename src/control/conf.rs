@@ -8,6 +8,7 @@ use std::{
 
 use super::{Checker, Control, Event, start};
 use crate::{
+    clock,
     config::{
         Snapshot,
         check::{self, Applied, Recheck},
@@ -34,6 +35,9 @@ const SWAP: Duration = Duration::from_secs(10);
 /// Bytes from which on a file of objects gets huge pages: about 40,000 routes, whose look-ups
 /// touch more small pages than a processor remembers.
 const LARGE: u64 = 4 << 20;
+
+/// Routes whose router leaves so much memory behind that it is worth a moment to give it back.
+const MANY: usize = 2_000;
 
 /// How long a plugin directory must be quiet before its files are read.
 const QUIET: Duration = Duration::from_millis(20);
@@ -176,6 +180,9 @@ impl Control {
     /// Lets all workers serve by `live`, which has the objects of `self.snapshot`.
     pub(super) fn swap(&mut self, live: Live) {
         let old = std::mem::replace(&mut self.live, Arc::new(live));
+        if !self.live.numbers_as(&old) && self.live.numbers().max(old.numbers()) >= MANY {
+            self.replaced = Some(clock::now());
+        }
         let (done, swapped) = mpsc::channel();
         self.order(|| Order::Live(Arc::clone(&self.live), done.clone()));
         drop(done);

@@ -80,6 +80,9 @@ enum Event {
     Rebuilt(Box<Live>),
 }
 
+/// How long after a router was replaced nobody has it any more.
+const TRIM: Duration = Duration::from_secs(1);
+
 /// How often idle metric series are looked for.
 const SWEEP: Duration = Duration::from_secs(3);
 
@@ -102,6 +105,8 @@ struct Control {
     rejected: Option<Changes>,
     /// Configurations that requests may still hold; freed here, where nobody waits.
     retired: Vec<Arc<Live>>,
+    /// When a router of very many routes was replaced: it leaves much memory behind.
+    replaced: Option<Instant>,
     workers: Vec<Handle>,
     common: Common,
     board: Arc<board::Board>,
@@ -202,6 +207,10 @@ impl Control {
         inbox: &mpsc::Receiver<Event>,
     ) -> Result<Event, mpsc::RecvTimeoutError> {
         self.free_retired();
+        if self.replaced.is_some_and(|at| at.elapsed() >= TRIM) {
+            self.replaced = None;
+            platform::trim_memory();
+        }
         let pause = if self.retired.is_empty() { SWEEP } else { Duration::from_millis(500) };
         let event = inbox.recv_timeout(pause);
         self.watch_saver();

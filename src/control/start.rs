@@ -316,6 +316,7 @@ pub(super) fn start(
         writer,
         reader: Reader::default(),
         retired: Vec::new(),
+        replaced: None,
         read_once: false,
         example,
         storage,

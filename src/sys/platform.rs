@@ -95,6 +95,13 @@ pub fn give_memory_back() -> impl Drop {
     before
 }
 
+/// Gives the system what the allocator keeps of memory that was freed. It takes a moment, and what
+/// is needed again must be fetched again.
+pub fn trim_memory() {
+    // SAFETY: no preconditions.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 /// Whether the process may take memory in huge pages from here on, where the system has them.
 /// With them (the default on many hosts) each thread, VM and kind of block holds up to 2 MiB that
 /// it does not use: a fresh gateway was almost twice as large, and no faster. What is large by

@@ -334,7 +334,7 @@ impl Run<'_> {
                     continue;
                 }
             }
-            self.check_meta(&keep)?;
+            self.check_meta(&keep, conf)?;
             plugins.push(keep);
         }
         Ok(plugins)
@@ -360,13 +360,13 @@ impl Run<'_> {
         (verdict, conf, packed)
     }
 
-    fn check_meta(&mut self, plugin: &PluginConf) -> Result<(), String> {
+    fn check_meta(&mut self, plugin: &PluginConf, conf: &Value) -> Result<(), String> {
         if let Some(filter) = &plugin.meta.filter {
             self.checker
                 .check_expr(filter)
                 .map_err(|err| format!("failed to validate the 'vars' expression: {err}"))?;
         }
-        if let Some(source) = &plugin.meta.pre_function {
+        if let Some(source) = conf.pointer("/_meta/pre_function").and_then(Value::as_str) {
             self.checker.check_function(source).map_err(|err| {
                 format!("failed to load _meta.pre_function in plugin {}: {err}", plugin.name)
             })?;

@@ -297,14 +297,30 @@ impl PluginChecker for Any {
     }
 }
 
+/// Checks what is stored, as the control thread does.
+struct Checks;
+
+impl PluginChecker for Checks {
+    fn check(&mut self, _: &str, _: SchemaType, _: &mut serde_json::Value) -> Verdict {
+        Verdict::Ok
+    }
+
+    fn check_interface(&mut self, name: &str, text: &str) -> Result<(), String> {
+        crate::codec::registry::check(
+            &[crate::codec::testing::TEXT],
+            &crate::codec::registry::Source { name, text: text.as_bytes() },
+        )
+    }
+}
+
 /// The objects after these files came, by id.
-fn protos(before: &Snapshot, files: &[(&str, &str)]) -> Snapshot {
+fn protos(before: &Snapshot, files: &[(&str, &str)], checker: &mut dyn PluginChecker) -> Snapshot {
     let files: Vec<_> =
         files.iter().map(|(id, text)| serde_json::json!({ "id": id, "content": text })).collect();
     let root = serde_json::json!({ "protos": files });
     let limits = DocumentLimits::default();
     let document = file::parse(&root.to_string(), Format::Json, &limits, &|_| None).unwrap();
-    apply(before, document, &mut Any, Recheck::Changed).snapshot
+    apply(before, document, checker, Recheck::Changed).snapshot
 }
 
 #[test]
@@ -329,7 +345,7 @@ fn a_stored_description_is_read_again_when_it_changes_and_not_when_it_is_no_good
             (&[], "404|no function f|true"),
         ];
         for (files, expected) in versions {
-            snapshot = protos(&snapshot, files);
+            snapshot = protos(&snapshot, files, &mut Any);
             *bench.vm.core.env.snapshot.borrow_mut() = Arc::new(snapshot.clone());
             let mut x = request("/f", "application/json", "{}");
             x.snapshot = Some(Rc::new(Arc::new(snapshot.clone())));
@@ -341,7 +357,8 @@ fn a_stored_description_is_read_again_when_it_changes_and_not_when_it_is_no_good
 
 #[test]
 fn a_stored_description_whose_language_is_known_is_checked_when_it_is_stored() {
-    let snapshot = protos(&Snapshot::default(), &[("a.text", "f\na b"), ("b.text", "f")]);
+    let files = [("a.text", "f\na b"), ("b.text", "f")];
+    let snapshot = protos(&Snapshot::default(), &files, &mut Checks);
     assert_eq!(snapshot.protos.len(), 1);
     let refusals: Vec<_> = snapshot.refusals.iter().map(|refusal| &refusal.reason).collect();
     assert_eq!(refusals, ["a.text:2:1: a space"]);
