@@ -58,6 +58,9 @@ fn a_refusal_quotes_no_secret() {
     };
     assert_eq!(redact_refusal(&conf, "uri is wrong".to_owned(), ask), "uri is wrong");
     assert!(!asked.get(), "nothing was quoted");
+    let method = json!({"token_endpoint_auth_method": "client_secret_jwt"});
+    let reason = "RS256 does not go with client_secret_jwt";
+    assert_eq!(redact_refusal(&method, reason.to_owned(), || None), reason);
 }
 
 #[test]

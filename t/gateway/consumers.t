@@ -211,7 +211,7 @@ ngx.say(conf.len, " ", table.concat(names, ","), " ", table.concat(keys, ","), "
         tostring(index[2]), " ", tostring(index[true]))
 ALL
 consumer_file(3, {})
-wait_for("key=key-3", "u3 nil nil")
+wait_for("key=key-9", "nobody")
 ngx.print(require("resty.http").new():request_uri("http://127.0.0.1:1984/all").body)
 LUA
 --- timeout: 120

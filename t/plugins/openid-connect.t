@@ -58,7 +58,7 @@ property "session.secret" is required when "bearer_only" is false
 
 === TEST 2: a session with a short secret
 --- oidc
-session: {secret: short}
+session: {secret: brief}
 --- request
 GET /hello
 --- error_code: 404
