@@ -64,6 +64,34 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The upstreams of routes and services, and those by themselves, each with the key of its
+    /// object.
+    pub fn each_upstream(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Upstream>)> {
+        let routes = self.routes.iter();
+        let routes = routes.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+        let services = self.services.iter();
+        let services = services.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
+        let upstreams = self.upstreams.iter().map(|item| (&item.key, &item.typed));
+        routes.chain(services).chain(upstreams)
+    }
+
+    /// The upstream that one object has or is, with the object's key.
+    #[must_use]
+    pub fn upstream_of(&self, kind: Kind, id: &str) -> Option<(&Arc<str>, &Arc<Upstream>)> {
+        match kind {
+            Kind::Routes => {
+                let item = self.routes.get(id)?;
+                Some((&item.key, item.typed.upstream.as_ref()?))
+            }
+            Kind::Services => {
+                let item = self.services.get(id)?;
+                Some((&item.key, item.typed.upstream.as_ref()?))
+            }
+            Kind::Upstreams => self.upstreams.get(id).map(|item| (&item.key, &item.typed)),
+            _ => None,
+        }
+    }
+
     /// The version of one collection.
     #[must_use]
     pub fn kind_version(&self, kind: Kind) -> u64 {

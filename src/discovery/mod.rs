@@ -101,13 +101,19 @@ impl Discovery {
     ) {
         let handing = self.handing();
         if !self.centres.is_empty() {
-            let seek = |key: &Arc<str>, upstream: &Arc<Upstream>| {
+            let seek = |(key, upstream): (&Arc<str>, &Arc<Upstream>)| {
                 if let Some(sought) = &upstream.sought {
                     // A request is told what is wrong with it.
                     let _ = self.seek(&handing, (key, upstream), sought);
                 }
             };
-            each_upstream(snapshot, touched, seek);
+            match touched {
+                None => snapshot.each_upstream().for_each(seek),
+                Some(touched) => {
+                    let each = touched.iter();
+                    each.filter_map(|(kind, id)| snapshot.upstream_of(*kind, id)).for_each(seek);
+                }
+            }
         }
         then();
     }
@@ -290,39 +296,6 @@ fn start(registry: Box<dyn Registry>, services: Services) -> io::Result<()> {
         LocalSet::new().block_on(&runtime, async move { registry.run(services).await });
     })?;
     Ok(())
-}
-
-/// Calls `seek` with the upstreams of routes, services and upstreams, and their keys.
-fn each_upstream(
-    snapshot: &Snapshot,
-    touched: Option<&[(Kind, String)]>,
-    mut seek: impl FnMut(&Arc<str>, &Arc<Upstream>),
-) {
-    let Some(touched) = touched else {
-        for item in snapshot.routes.iter() {
-            item.typed.upstream.iter().for_each(|upstream| seek(&item.key, upstream));
-        }
-        for item in snapshot.services.iter() {
-            item.typed.upstream.iter().for_each(|upstream| seek(&item.key, upstream));
-        }
-        return snapshot.upstreams.iter().for_each(|item| seek(&item.key, &item.typed));
-    };
-    for (kind, id) in touched {
-        match kind {
-            Kind::Routes => {
-                let item = snapshot.routes.get(id);
-                item.and_then(|item| Some((&item.key, item.typed.upstream.as_ref()?)))
-            }
-            Kind::Services => {
-                let item = snapshot.services.get(id);
-                item.and_then(|item| Some((&item.key, item.typed.upstream.as_ref()?)))
-            }
-            Kind::Upstreams => snapshot.upstreams.get(id).map(|item| (&item.key, &item.typed)),
-            _ => None,
-        }
-        .into_iter()
-        .for_each(|(key, upstream)| seek(key, upstream));
-    }
 }
 
 /// A request's ear while its service is not known yet.

@@ -104,8 +104,10 @@ impl Registry {
         let _ = self.orders(&mut inner);
         match touched {
             Some(touched) => {
-                let each = touched.iter().filter_map(|(kind, id)| one(snapshot, *kind, id));
-                for (key, upstream) in each {
+                for (kind, id) in touched {
+                    let upstream = snapshot.upstream_of(*kind, id).map(|(_, upstream)| upstream);
+                    // That of an object that is gone, too.
+                    let key: Arc<str> = format!("/apisix/{}/{id}", kind.plural()).into();
                     let old = inner.watches.remove(&key);
                     self.watch_again(&mut inner, &key, upstream, old);
                 }
@@ -113,7 +115,7 @@ impl Registry {
             None => {
                 inner.seekers.clear();
                 let mut before = std::mem::take(&mut inner.watches);
-                for (key, upstream) in upstreams(snapshot) {
+                for (key, upstream) in snapshot.each_upstream() {
                     let old = before.remove(key);
                     self.watch_again(&mut inner, key, Some(upstream), old);
                 }
@@ -346,31 +348,6 @@ impl Registry {
         };
         made.map_err(|error| error.to_string())
     }
-}
-
-/// All upstreams of `snapshot`, with their keys.
-fn upstreams(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<str>, &Arc<Upstream>)> {
-    let routes = snapshot.routes.iter();
-    let routes = routes.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
-    let services = snapshot.services.iter();
-    let services = services.filter_map(|item| Some((&item.key, item.typed.upstream.as_ref()?)));
-    let upstreams = snapshot.upstreams.iter().map(|item| (&item.key, &item.typed));
-    routes.chain(services).chain(upstreams)
-}
-
-/// The key of an object, and the upstream that it has or is now.
-fn one<'s>(
-    snapshot: &'s Snapshot,
-    kind: Kind,
-    id: &str,
-) -> Option<(Arc<str>, Option<&'s Arc<Upstream>>)> {
-    let upstream = match kind {
-        Kind::Routes => snapshot.routes.get(id).and_then(|item| item.typed.upstream.as_ref()),
-        Kind::Services => snapshot.services.get(id).and_then(|item| item.typed.upstream.as_ref()),
-        Kind::Upstreams => snapshot.upstreams.get(id).map(|item| &item.typed),
-        _ => return None,
-    };
-    Some((format!("/apisix/{}/{id}", kind.plural()).into(), upstream))
 }
 
 /// Ends the probes of a watch; workers may hold it for a moment yet.

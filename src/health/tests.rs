@@ -130,6 +130,22 @@ fn nodes_that_a_registry_tells_are_watched_while_the_upstream_is_there() {
 }
 
 #[test]
+fn a_single_change_touches_no_other_watch() {
+    let registry = registry();
+    let (a, b) = (quiet(&[1], &Value::Null), quiet(&[2], &Value::Null));
+    registry.follow(&snapshot(1, &[("a", &a), ("b", &b)]), None);
+    let before = registry.get("/apisix/upstreams/b").unwrap();
+    let touched = [(Kind::Upstreams, "a".to_owned())];
+    let other = quiet(&[3], &Value::Null);
+    registry.follow(&snapshot(2, &[("a", &other), ("b", &b)]), Some(&touched));
+    let after = registry.of("/apisix/upstreams/a", &other).unwrap();
+    assert_eq!(states(&after), [(3, State::Healthy)]);
+    registry.follow(&snapshot(3, &[("b", &b)]), Some(&touched));
+    assert!(registry.get("/apisix/upstreams/a").is_none());
+    assert!(Arc::ptr_eq(&before, &registry.get("/apisix/upstreams/b").unwrap()));
+}
+
+#[test]
 fn upstreams_without_checks_and_a_registry_that_is_off_watch_nobody() {
     let plain = upstream(&json!({"nodes": [{"host": "127.0.0.1", "port": 1, "weight": 1}]}));
     let registry = registry();

@@ -204,6 +204,17 @@ def memory_kb(pid):
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
+def cpu_s(pid):
+    """CPU seconds of threads by name. Not from `stat`: its ticks miss what is shorter."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as comm:
+            name = comm.read().strip()
+        with open(f"/proc/{pid}/task/{task}/schedstat") as times:
+            found[name] = found.get(name, 0) + int(times.read().split()[0]) / 1e9
+    return found
+
+
 def open_files(pid):
     """How many files and how many sockets are open."""
     files = sockets = 0
